@@ -1,0 +1,1 @@
+"""Mechanisms that the domains share. Knows neither Django nor any domain."""

@@ -1,0 +1,1 @@
+"""The fast path: hot routes answered by one handler through three doors."""
