@@ -1,0 +1,1 @@
+"""Ads: operators write them, visitors' pages ask which ones fit, memory answers."""

@@ -1,0 +1,7 @@
+"""This process's catalog and its hot handler. Empty, and answering 503, until a replica fills it."""
+
+from adserver.fastpath import AdLookup
+from adserver.index import CatalogIndex
+
+process_index = CatalogIndex()
+lookup_ads = AdLookup(process_index)

@@ -1,0 +1,272 @@
+"""The catalog in memory: which ads fit a visitor now, in microseconds, at any size.
+
+`CatalogIndex` holds the ads that the change log says are open, moves them in and out by the clock,
+and answers by segment. A segment is what visitors with the same attributes get: its total and the
+first ads of its order. It is worked out once from the blocks' bit sets and then kept true by
+replaying what entered and left since it was last asked for; so neither a write nor the clock ever
+costs time in proportion to the catalog or to the number of segments.
+
+Pure: no thread, no socket, and the clock is passed in. A lock makes it safe for one thread that
+applies changes and others that ask.
+"""
+
+import heapq
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from threading import Lock
+from uuid import UUID
+
+from adserver.blocks import Conditions, Entry, OrderedBlocks, conditions_of
+from adserver.records import AdRecord, epoch_us, render
+from adserver.targeting import ad_mask
+
+# First ads kept per segment: a page of the usual sizes comes from here without touching a block.
+FRONT_ADS = 160
+# When removals leave fewer than this, the front is read from the blocks again.
+_FRONT_ADS_MIN = 110
+SEGMENTS_MAX = 16_384
+# Entrances and exits remembered for replay; a segment further behind is worked out afresh.
+EVENTS_MAX = 4_096
+# A clock set back by less than this is waited out; by more, the catalog is laid out anew.
+CLOCK_BACK_NS = 2_000_000_000
+_NEVER_NS = 1 << 63
+_HASH_BYTES = 16
+_HASH_MODULUS = 1 << (8 * _HASH_BYTES)
+
+
+class Segment:
+    """What all visitors with one need get. `seen` counts the events that are worked in."""
+
+    __slots__ = ("complete", "front", "keys", "seen", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.keys: list[int] = []
+        self.front: list[bytes] = []
+        self.complete = True
+        self.seen = 0
+
+
+def make_entry(record: AdRecord) -> Entry:
+    """The index's form of an ad."""
+    key = epoch_us(record.end_at) << 128 | record.id.int
+    return Entry(key, epoch_us(record.start_at), ad_mask(record), render(record))
+
+
+def _digest(json: bytes) -> int:
+    return int.from_bytes(blake2b(json, digest_size=_HASH_BYTES).digest(), "big")
+
+
+class CatalogIndex:
+    """All open ads of one catalog version; `version` is None until `load` has run.
+
+    `clock` gives nanoseconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self.version: int | None = None
+        self._entries: dict[int, Entry] = {}
+        self._sum = 0
+        self._lay_out()
+
+    # Writing: one thread, in the order of the log.
+
+    def load(self, records: Iterable[AdRecord], *, version: int) -> None:
+        """Replace everything by the ads of a snapshot taken at `version`."""
+        entries: dict[int, Entry] = {}
+        total = 0
+        for record in records:
+            entries[record.id.int] = entry = make_entry(record)
+            total += _digest(entry.json)
+        with self._lock:
+            self._entries, self._sum = entries, total % _HASH_MODULUS
+            self._lay_out()
+            self.version = version
+
+    def apply(self, *, version: int, ad_id: UUID, record: AdRecord | None) -> None:
+        """Apply one change: the ad as it is from now on, or None when it is deleted or closed.
+
+        ValueError when `version` does not follow the one before it.
+        """
+        entry = make_entry(record) if record is not None else None
+        with self._lock:
+            if self.version is None or version != self.version + 1:
+                raise ValueError(f"version {version} does not follow {self.version}")
+            self._advance(self._clock())
+            old = self._entries.pop(ad_id.int, None)
+            if old is not None:
+                self._sum -= _digest(old.json)
+                if self._is_live(old):
+                    self._leave(self._live.remove(old.key))
+            if entry is not None:
+                self._entries[ad_id.int] = entry
+                self._sum += _digest(entry.json)
+                self._place(entry)
+            self._sum %= _HASH_MODULUS
+            self._set_next_turn()
+            self.version = version
+
+    # Reading: any thread.
+
+    def query(self, need: int, offset: int, limit: int) -> tuple[int | None, int, list[bytes]]:
+        """Version, number of all ads that fit `need`, and the JSON of those on the page.
+
+        `need` is made by `targeting.visitor_need`. Version None: nothing is loaded yet.
+        """
+        now_ns = self._clock()
+        with self._lock:
+            if not self._from_ns <= now_ns < self._turn_ns:
+                self._advance(now_ns)
+            segment = self._segments.get(need)
+            if segment is None or segment.seen != self._seen:
+                segment = self._refresh(need, segment)
+            last = offset + limit
+            if segment.complete or last <= len(segment.front):
+                return self.version, segment.total, segment.front[offset:last]
+            return self.version, segment.total, self._page(need, offset, limit)
+
+    def contains(self, ad_id: UUID) -> bool:
+        """Whether the ad is live now."""
+        with self._lock:
+            self._advance(self._clock())
+            entry = self._entries.get(ad_id.int)
+            return entry is not None and self._is_live(entry)
+
+    def state(self) -> tuple[int | None, str, int, int]:
+        """Version, hash (hexadecimal, the same for the same open ads), open ads, live ads."""
+        with self._lock:
+            digest = self._sum.to_bytes(_HASH_BYTES, "big").hex()
+            return self.version, digest, len(self._entries), len(self._live)
+
+    # The clock.
+
+    def _lay_out(self) -> None:
+        """Sort all entries by the clock into live, scheduled and ended."""
+        self._now_us = now_us = self._clock() // 1000
+        self._live = OrderedBlocks(e for e in self._entries.values() if self._is_live(e))
+        self._scheduled = [
+            (e.start_us, e.key, e) for e in self._entries.values() if e.start_us > now_us
+        ]
+        heapq.heapify(self._scheduled)
+        self._segments: dict[int, Segment] = {}
+        self._events: list[tuple[int, Entry]] = []
+        self._seen = self._dropped = 0
+        self._set_next_turn()
+
+    def _is_live(self, entry: Entry) -> bool:
+        return entry.start_us <= self._now_us < entry.key >> 128
+
+    def _place(self, entry: Entry) -> None:
+        if entry.start_us > self._now_us:
+            heapq.heappush(self._scheduled, (entry.start_us, entry.key, entry))
+        elif self._is_live(entry):
+            self._live.add(entry)
+            self._note(1, entry)
+
+    def _leave(self, entry: Entry) -> None:
+        self._note(-1, entry)
+
+    def _advance(self, now_ns: int) -> None:
+        """Let the ads whose time has come enter and leave."""
+        if now_ns < self._from_ns:
+            self._lay_out()
+            return
+        now_us = max(now_ns // 1000, self._now_us)
+        self._now_us = now_us
+        while (first := self._live.first_key()) is not None and first >> 128 <= now_us:
+            self._leave(self._live.remove(first))
+        while self._scheduled and self._scheduled[0][0] <= now_us:
+            entry = heapq.heappop(self._scheduled)[2]
+            # A changed or deleted ad leaves its old entry in the heap: it is skipped here.
+            if self._entries.get(entry.ad_id) is entry:
+                self._place(entry)
+        self._set_next_turn()
+
+    def _set_next_turn(self) -> None:
+        first = self._live.first_key()
+        next_us = min(
+            first >> 128 if first is not None else _NEVER_NS // 1000,
+            self._scheduled[0][0] if self._scheduled else _NEVER_NS // 1000,
+        )
+        self._turn_ns = next_us * 1000
+        self._from_ns = self._now_us * 1000 - CLOCK_BACK_NS
+
+    # Segments.
+
+    def _note(self, change: int, entry: Entry) -> None:
+        self._events.append((change, entry))
+        self._seen += 1
+        if len(self._events) > EVENTS_MAX:
+            half = EVENTS_MAX // 2
+            del self._events[:half]
+            self._dropped += half
+
+    def _refresh(self, need: int, segment: Segment | None) -> Segment:
+        if segment is None or segment.seen < self._dropped:
+            return self._work_out(need)
+        for change, entry in self._events[segment.seen - self._dropped :]:
+            if entry.mask & need == need:
+                _work_in(segment, change, entry)
+        segment.seen = self._seen
+        if not segment.complete and len(segment.front) < _FRONT_ADS_MIN:
+            return self._work_out(need)
+        return segment
+
+    def _work_out(self, need: int) -> Segment:
+        """Work a segment out from the blocks and remember it."""
+        segment = Segment()
+        conditions = conditions_of(need)
+        for block, slots in self._live.matches(conditions):
+            segment.total += slots.bit_count()
+            if len(segment.front) < FRONT_ADS:
+                entries = block.entries(slots)
+                segment.keys += [entry.key for entry in entries]
+                segment.front += [entry.json for entry in entries]
+        _trim(segment)
+        segment.seen = self._seen
+        if need not in self._segments and len(self._segments) >= SEGMENTS_MAX:
+            del self._segments[next(iter(self._segments))]
+        self._segments[need] = segment
+        return segment
+
+    def _page(self, need: int, offset: int, limit: int) -> list[bytes]:
+        """A page beyond the remembered front, read from the blocks."""
+        return _read_page(self._live, conditions_of(need), offset, limit)
+
+
+def _trim(segment: Segment) -> None:
+    del segment.keys[FRONT_ADS:], segment.front[FRONT_ADS:]
+    segment.complete = len(segment.front) == segment.total
+
+
+def _work_in(segment: Segment, change: int, entry: Entry) -> None:
+    segment.total += change
+    keys = segment.keys
+    at = bisect_left(keys, entry.key)
+    if change < 0:
+        if at < len(keys) and keys[at] == entry.key:
+            del keys[at], segment.front[at]
+    elif segment.complete or at < len(keys):
+        keys.insert(at, entry.key)
+        segment.front.insert(at, entry.json)
+        if len(keys) > FRONT_ADS:
+            _trim(segment)
+    segment.complete = len(keys) == segment.total
+
+
+def _read_page(live: OrderedBlocks, conditions: Conditions, offset: int, limit: int) -> list[bytes]:
+    page: list[bytes] = []
+    for block, slots in live.matches(conditions):
+        found = slots.bit_count()
+        if offset < found:
+            page += [
+                entry.json for entry in block.entries(slots)[offset : offset + limit - len(page)]
+            ]
+            if len(page) >= limit:
+                break
+        offset = max(0, offset - found)
+    return page

@@ -1,0 +1,13 @@
+"""Errors that every room may raise and every edge knows how to answer."""
+
+
+class DomainError(Exception):
+    """Something the caller can understand and perhaps correct; the message is for people."""
+
+
+class NotFoundError(DomainError):
+    """What was named does not exist."""
+
+
+class ConflictError(DomainError):
+    """The request contradicts what exists."""
