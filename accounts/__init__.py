@@ -1,0 +1,1 @@
+"""People: operators today; registration, sessions and pictures build on the same user."""

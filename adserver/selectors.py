@@ -1,0 +1,133 @@
+"""Reads of the ads' tables: for the replica in plain SQL, for people through Django."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from adserver.models import Ad, AdChange
+from adserver.records import FIELDS, AdRecord, parse_record
+
+SNAPSHOT_ROWS = 5_000
+CHANGES_ROWS = 1_000
+
+_SNAPSHOT_SQL = """
+    SELECT id, title, content, start_at, end_at, age_start, age_end, gender, country, platform,
+           version, created_at
+      FROM adserver_ad WHERE closed_at IS NULL
+"""
+_VERSION_SQL = "SELECT coalesce(max(version), 0) FROM adserver_adchange"
+_CHANGES_SQL = """
+    SELECT version, operation, ad_id, ad::text FROM adserver_adchange
+     WHERE version > %s ORDER BY version LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One log entry for a replica; `record` None takes the ad out."""
+
+    version: int
+    ad_id: UUID
+    record: AdRecord | None
+
+
+def latest_version(connection: psycopg.Connection[Any]) -> int:
+    """The last version of the log, 0 when it is empty."""
+    row = connection.execute(_VERSION_SQL).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def snapshot(connection: psycopg.Connection[Any]) -> Iterator[AdRecord]:
+    """All open ads. To be read inside the transaction that read the version.
+
+    Streams `SNAPSHOT_ROWS` rows at a time, so that a million ads never stand in memory twice.
+    """
+    with connection.cursor(name="catalog_snapshot", binary=True) as cursor:
+        cursor.itersize = SNAPSHOT_ROWS
+        cursor.execute(_SNAPSHOT_SQL)
+        for row in cursor:
+            yield AdRecord(*row[:7], tuple(row[7]), tuple(row[8]), tuple(row[9]), *row[10:])
+
+
+def changes_after(connection: psycopg.Connection[Any], version: int) -> list[Change]:
+    """Up to `CHANGES_ROWS` log entries that follow `version`, in order."""
+    rows = connection.execute(_CHANGES_SQL, (version, CHANGES_ROWS)).fetchall()
+    return [
+        Change(number, ad_id, parse_record(ad) if operation in ("create", "update") else None)
+        for number, operation, ad_id, ad in rows
+    ]
+
+
+def ads_in_state(ads: QuerySet[Ad], state: str) -> QuerySet[Ad]:
+    """The ads that are `scheduled`, `live` or `ended` now."""
+    now = timezone.now()
+    if state == "scheduled":
+        return ads.filter(start_at__gt=now)
+    if state == "live":
+        return ads.filter(start_at__lte=now, end_at__gt=now)
+    return ads.filter(end_at__lte=now)
+
+
+def ads_matching(
+    *,
+    state: str | None = None,
+    country: str | None = None,
+    gender: str | None = None,
+    platform: str | None = None,
+    text: str | None = None,
+) -> QuerySet[Ad]:
+    """The ads an operator asks for. A condition finds the ads that accept that value."""
+    ads = Ad.objects.all()
+    if state:
+        ads = ads_in_state(ads, state)
+    for name, value in (("country", country), ("gender", gender), ("platform", platform)):
+        if value:
+            ads = ads.filter(Q(**{f"{name}__contains": [value]}) | Q(**{f"{name}__len": 0}))
+    if text:
+        ads = ads.filter(Q(title__icontains=text) | Q(content__icontains=text))
+    return ads
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """Who did what to an ad, when; `changed` maps a field to its value before and after."""
+
+    version: int
+    operation: str
+    actor: str
+    at: Any
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    changed: dict[str, tuple[Any, Any]]
+
+
+def ad_history(ad_id: UUID) -> list[HistoryEntry]:
+    """Every logged change of the ad, the newest first; empty for an ad that never was."""
+    entries: list[HistoryEntry] = []
+    before: dict[str, Any] | None = None
+    for change in AdChange.objects.filter(ad_id=ad_id).order_by("version"):
+        after = change.ad
+        changed = {
+            name: ((before or {}).get(name), (after or {}).get(name))
+            for name in FIELDS
+            if (before or {}).get(name) != (after or {}).get(name)
+        }
+        entries.append(
+            HistoryEntry(
+                version=change.version,
+                operation=change.operation,
+                actor=change.actor_label,
+                at=change.created_at,
+                before=before,
+                after=after,
+                changed=changed,
+            )
+        )
+        before = after
+    return entries[::-1]

@@ -1,0 +1,264 @@
+"""Every write of an ad: the row and its log entry in one transaction, the hint after commit.
+
+All writes pass one transaction-scoped advisory lock, taken before anything is read, so versions
+are gapless and in the order of the commits: a plain sequence would let a late commit slip behind
+a replica's cursor. The lock is held for one commit; reads never take it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import orjson
+from django.db import connection, transaction
+from django.db.models import Exists, Max, OuterRef
+from django.utils import timezone
+from msgspec.structs import replace
+
+from adserver.hints import publish_version
+from adserver.models import Ad, AdChange, new_ad_id, record_of
+from adserver.records import (
+    TITLE_CHARACTERS,
+    Actor,
+    AdFields,
+    AdRecord,
+    InvalidAdError,
+    fields_of,
+    render,
+)
+from runtime.errors import ConflictError, NotFoundError
+
+# Any number no other advisory lock of the product uses.
+CATALOG_LOCK = 0x6164_6C6F_67
+IMPORT_ROWS_MAX = 10_000
+CLOSE_BATCH = 1_000
+_INSERT_BATCH = 1_000
+_LIST_FIELDS = ("gender", "country", "platform")
+Operation = AdChange.Operation
+
+
+class AdNotFoundError(NotFoundError):
+    """There is no ad with that id."""
+
+    def __init__(self, ad_id: UUID) -> None:
+        super().__init__(f"id: there is no ad {ad_id}")
+
+
+class TooManyRowsError(ConflictError):
+    """An import is larger than one transaction should be."""
+
+
+class _Log:
+    """The log entries of one transaction, in order, with their versions."""
+
+    def __init__(self, version: int, actor: Actor) -> None:
+        self.version = version
+        self.at = timezone.now()
+        self._actor = actor
+        self._entries: list[AdChange] = []
+
+    def add(self, operation: Operation, ad_id: UUID, record: AdRecord | None) -> None:
+        self._entries.append(
+            AdChange(
+                version=self.version,
+                operation=operation,
+                ad_id=ad_id,
+                ad=None if record is None else orjson.loads(render(record)),
+                actor_id=self._actor.user_id,
+                actor_label=self._actor.label[:150],
+                created_at=self.at,
+            )
+        )
+
+    def next_version(self) -> int:
+        self.version += 1
+        return self.version
+
+    def write(self) -> None:
+        AdChange.objects.bulk_create(self._entries, batch_size=_INSERT_BATCH)
+        if self._entries:
+            last = self._entries[-1].version
+            transaction.on_commit(lambda: publish_version(last))
+
+
+@contextmanager
+def _writing(actor: Actor) -> Iterator[_Log]:
+    """One transaction that holds the catalog's lock, and the log it will leave behind."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CATALOG_LOCK])
+        newest = AdChange.objects.aggregate(newest=Max("version"))["newest"]
+        log = _Log(newest or 0, actor)
+        yield log
+        log.write()
+
+
+def _found(ad_id: UUID) -> Ad:
+    ad = Ad.objects.filter(pk=ad_id).first()
+    if ad is None:
+        raise AdNotFoundError(ad_id)
+    return ad
+
+
+def _new_ad(fields: AdFields, log: _Log, ad_id: UUID | None = None) -> Ad:
+    ad = Ad(id=ad_id or new_ad_id(), version=log.next_version(), created_at=log.at)
+    _fill(ad, fields, log)
+    log.add(Operation.CREATE, ad.id, record_of(ad))
+    return ad
+
+
+def _fill(ad: Ad, fields: AdFields, log: _Log) -> None:
+    for name in AdFields.__struct_fields__:
+        value = getattr(fields, name)
+        setattr(ad, name, list(value) if name in _LIST_FIELDS else value)
+    ad.updated_at = log.at
+
+
+def _update(ad: Ad, fields: AdFields, log: _Log) -> Ad:
+    ad.version = log.next_version()
+    _fill(ad, fields, log)
+    # A closed ad that is written opens again; if its end has passed, the next expiry closes it.
+    ad.closed_at = None
+    ad.save(force_update=True)
+    log.add(Operation.UPDATE, ad.id, record_of(ad))
+    return ad
+
+
+def ad_create(*, fields: AdFields, actor: Actor) -> Ad:
+    """Create an ad; `version` of the result is the catalog version that has it."""
+    with _writing(actor) as log:
+        ad = _new_ad(fields, log)
+        ad.save(force_insert=True)
+    return ad
+
+
+def ad_replace(*, ad_id: UUID, fields: AdFields, actor: Actor) -> Ad:
+    """Give an ad new fields. AdNotFoundError when there is none."""
+    return ad_change(ad_id=ad_id, change=lambda _: fields, actor=actor)
+
+
+def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Actor) -> Ad:
+    """Change an ad by a function of its fields as they are under the lock, so that two people
+    who change different fields at once both get their way. AdNotFoundError when there is none;
+    what `change` raises is raised, and nothing is written.
+    """
+    with _writing(actor) as log:
+        ad = _found(ad_id)
+        return _update(ad, change(fields_of(record_of(ad))), log)
+
+
+def ad_delete(*, ad_id: UUID, actor: Actor) -> int:
+    """Delete an ad; gives the catalog version without it. AdNotFoundError when there is none."""
+    with _writing(actor) as log:
+        _found(ad_id).delete()
+        log.next_version()
+        log.add(Operation.DELETE, ad_id, None)
+    return log.version
+
+
+def ads_delete(*, ad_ids: Sequence[UUID], actor: Actor) -> int:
+    """Delete those of the ads that exist, all in one transaction; gives how many."""
+    with _writing(actor) as log:
+        found = list(Ad.objects.filter(pk__in=ad_ids).order_by("pk").values_list("pk", flat=True))
+        Ad.objects.filter(pk__in=found).delete()
+        for ad_id in found:
+            log.next_version()
+            log.add(Operation.DELETE, ad_id, None)
+    return len(found)
+
+
+def ads_import(*, rows: Sequence[AdFields], actor: Actor) -> list[Ad]:
+    """Create many ads, all or none. TooManyRowsError beyond `IMPORT_ROWS_MAX`."""
+    if len(rows) > IMPORT_ROWS_MAX:
+        raise TooManyRowsError(f"rows: at most {IMPORT_ROWS_MAX} at once, not {len(rows)}")
+    with _writing(actor) as log:
+        ads = [_new_ad(fields, log) for fields in rows]
+        Ad.objects.bulk_create(ads, batch_size=_INSERT_BATCH)
+    return ads
+
+
+def _change_many(
+    ad_ids: Sequence[UUID], actor: Actor, change: Callable[[AdFields, datetime], AdFields | None]
+) -> int:
+    changed = 0
+    with _writing(actor) as log:
+        for ad in Ad.objects.filter(pk__in=ad_ids).order_by("end_at", "id"):
+            fields = change(fields_of(record_of(ad)), log.at)
+            if fields is not None:
+                _update(ad, fields, log)
+                changed += 1
+    return changed
+
+
+def ads_end_now(*, ad_ids: Sequence[UUID], actor: Actor) -> int:
+    """End the live and scheduled ones among the ads now; gives how many that were.
+
+    An ad that has not started yet gets the shortest flight there is, one microsecond before now.
+    """
+
+    def end(fields: AdFields, now: datetime) -> AdFields | None:
+        if fields.end_at <= now:
+            return None
+        start_at = min(fields.start_at, now - timedelta(microseconds=1))
+        return replace(fields, start_at=start_at, end_at=now)
+
+    return _change_many(ad_ids, actor, end)
+
+
+def ads_extend(*, ad_ids: Sequence[UUID], by: timedelta, actor: Actor) -> int:
+    """Move the end of the ads; an ended one runs from now for `by`. Gives how many.
+
+    InvalidAdError for a `by` that is not positive.
+    """
+    if by <= timedelta():
+        raise InvalidAdError({"by": "must be more than nothing"})
+    return _change_many(
+        ad_ids, actor, lambda fields, now: replace(fields, end_at=max(fields.end_at, now) + by)
+    )
+
+
+def ads_duplicate(*, ad_ids: Sequence[UUID], actor: Actor) -> list[Ad]:
+    """Copies of the ads with "(copy)" behind the title, in one transaction."""
+    with _writing(actor) as log:
+        sources = Ad.objects.filter(pk__in=ad_ids).order_by("end_at", "id")
+        copies = [_new_ad(_copied(fields_of(record_of(ad))), log) for ad in sources]
+        Ad.objects.bulk_create(copies, batch_size=_INSERT_BATCH)
+    return copies
+
+
+def _copied(fields: AdFields) -> AdFields:
+    suffix = " (copy)"
+    return replace(fields, title=fields.title[: TITLE_CHARACTERS[1] - len(suffix)] + suffix)
+
+
+def ads_close_ended(*, actor: Actor, now: datetime | None = None) -> int:
+    """Close up to `CLOSE_BATCH` open ads whose end has passed; gives how many.
+
+    Changes nothing of what is served, which goes by the clock: it takes the ads out of the
+    replicas' memory and of every later snapshot, and leaves the end in the history.
+    """
+    moment = now or timezone.now()
+    # Looked for without the lock: most runs find nothing and should stand in nobody's way.
+    if not Ad.objects.filter(closed_at__isnull=True, end_at__lte=moment).exists():
+        return 0
+    with _writing(actor) as log:
+        ended = Ad.objects.filter(closed_at__isnull=True, end_at__lte=moment)
+        ads = list(ended.order_by("end_at", "id")[:CLOSE_BATCH])
+        for ad in ads:
+            ad.version, ad.closed_at, ad.updated_at = log.next_version(), log.at, log.at
+            log.add(Operation.CLOSE, ad.id, record_of(ad))
+        Ad.objects.bulk_update(ads, ["version", "closed_at", "updated_at"])
+    return len(ads)
+
+
+def changelog_trim(*, before: datetime) -> int:
+    """Delete log entries older than `before`; gives how many.
+
+    Kept whatever their age: the newest entry of every ad (its last state, and who made it so),
+    and so the newest of all, from which the next version is counted. A replica that stood still
+    for longer than what is kept reads a new snapshot.
+    """
+    newer = AdChange.objects.filter(ad_id=OuterRef("ad_id"), version__gt=OuterRef("version"))
+    deleted, _ = AdChange.objects.filter(Exists(newer), created_at__lt=before).delete()
+    return deleted

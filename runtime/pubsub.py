@@ -1,0 +1,100 @@
+"""Hints over Redis pub/sub: "something newer exists". Losing one costs time, never truth."""
+
+import time
+from collections.abc import Callable
+
+import redis
+
+_CONNECT_TIMEOUT_S = 0.5
+_SOCKET_TIMEOUT_S = 0.5
+# After a failed publish nothing is tried for this long: a dead Redis must not slow every write.
+_PAUSE_S = 1.0
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        socket_timeout=_SOCKET_TIMEOUT_S,
+        retry_on_timeout=False,
+        retry=None,
+    )
+
+
+class Publisher:
+    """Sends hints on one channel. Never raises: the truth is already committed elsewhere."""
+
+    def __init__(self, url: str, channel: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = _client(url)
+        self._channel = channel
+        self._clock = clock
+        self._paused_until_s = 0.0
+
+    def publish(self, message: str) -> bool:
+        """Whether Redis took the hint."""
+        if self._clock() < self._paused_until_s:
+            return False
+        try:
+            self._client.publish(self._channel, message)
+        except (redis.RedisError, OSError):
+            self._paused_until_s = self._clock() + _PAUSE_S
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+class Subscriber:
+    """Waits for hints on one channel; connects, and connects again, by itself."""
+
+    def __init__(
+        self, url: str, channel: str, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._client = _client(url)
+        self._channel = channel
+        self._sleep = sleep
+        self._pubsub: redis.client.PubSub | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether hints can arrive."""
+        return self._pubsub is not None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a hint, at most `timeout_s`. True when it is worth looking: one came, or the
+        subscription is new and may have missed some. With Redis away it sleeps and gives False.
+        """
+        try:
+            if self._pubsub is None:
+                self._subscribe()
+                return True
+            message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=timeout_s)
+            while message is not None and self._pubsub.get_message(timeout=0) is not None:
+                pass  # One look serves every hint that is already here.
+        except (redis.RedisError, OSError):
+            self._drop()
+            self._sleep(timeout_s)
+            return False
+        return message is not None
+
+    def _subscribe(self) -> None:
+        pubsub = self._client.pubsub()
+        try:
+            pubsub.subscribe(self._channel)
+            pubsub.get_message(timeout=_SOCKET_TIMEOUT_S)
+        except (redis.RedisError, OSError):
+            pubsub.close()
+            raise
+        self._pubsub = pubsub
+
+    def _drop(self) -> None:
+        if self._pubsub is not None:
+            self._pubsub.close()
+            self._pubsub = None
+
+    def stop(self) -> None:
+        """Close the connections."""
+        self._drop()
+        self._client.close()
