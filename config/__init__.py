@@ -1,0 +1,1 @@
+"""Puts the rooms together: settings, URLs, servers, Celery and wiring."""

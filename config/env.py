@@ -1,0 +1,85 @@
+"""The one reader of the environment.
+
+Every variable the product knows is declared here once, with its default and its meaning;
+`docs/configuration.md` lists the same names, and a test holds the two together.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: name, type, default and what it means to an engineer."""
+
+    name: str
+    cast: type
+    default: Any
+    meaning: str
+
+
+VARIABLES: dict[str, Variable] = {}
+_reader = environ.Env()
+
+
+def declare(name: str, cast: type, default: Any, meaning: str) -> str:
+    """Declare a variable; gives its name back. Two declarations of one name are a mistake."""
+    if name in VARIABLES:
+        raise ValueError(f"{name} is declared twice")
+    VARIABLES[name] = Variable(name, cast, default, meaning)
+    return name
+
+
+def value(name: str) -> Any:
+    """The variable's value now: from the environment, or its default. KeyError if undeclared.
+
+    An empty string counts as not set, as compose files pass `${NAME:-}` for optional ones.
+    """
+    variable = VARIABLES[name]
+    if not os.environ.get(name):
+        return variable.default
+    if variable.cast is list:
+        return _reader.list(name)
+    return _reader.get_value(name, cast=variable.cast)
+
+
+def data_dir() -> Path:
+    """The absolute directory of all embedded state."""
+    return Path(value("DATA_DIR")).expanduser().resolve()
+
+
+def run_dir() -> Path:
+    """Where the processes of this host share their state files: worker boards and metrics."""
+    return Path(value("RUN_DIR")).expanduser().resolve() if value("RUN_DIR") else data_dir() / "run"
+
+
+declare("PORT", int, 8000, "Port of every HTTP endpoint, the admin and the pages.")
+declare("EDGE_PORT", int, 8010, "Port of the read-only ad edge.")
+declare("BIND_HOST", str, "127.0.0.1", "Address both pools listen on.")
+declare("DATA_DIR", str, ".data", "Directory of all state of the embedded stack.")
+declare("RUN_DIR", str, "", "Directory for worker boards and metrics; DATA_DIR/run when empty.")
+declare("DATABASE_URL", str, "", "PostgreSQL; empty means the embedded one.")
+declare("REDIS_URL", str, "", "Redis of broker, cache and hints; empty means the embedded one.")
+declare("WEB_CONCURRENCY", int, os.cpu_count() or 1, "Workers per gunicorn pool.")
+declare("GRACEFUL_TIMEOUT_S", int, 10, "Seconds a stopping worker may take to answer what it has.")
+declare("SECRET_KEY", str, "", "Django's secret key; required in production.")
+declare("DEBUG", bool, False, "Django's debug pages; refused in production.")
+declare("ALLOWED_HOSTS", list, [], "Host names served in production, comma separated.")
+declare("CSRF_TRUSTED_ORIGINS", list, [], "Origins (scheme://host) allowed to post forms.")
+declare("SECURE_SSL_REDIRECT", bool, True, "Production: send plain HTTP to HTTPS.")
+declare("SECURE_HSTS_SECONDS", int, 31_536_000, "Production: HSTS age in seconds.")
+declare("DATABASE_POOL_SIZE", int, 8, "Most database connections per process.")
+declare("DATABASE_CONNECT_TIMEOUT_S", int, 3, "Seconds to wait for PostgreSQL to accept.")
+declare("MAX_BODY_BYTES", int, 33_554_432, "Largest request body; beyond it 413.")
+declare("CATALOG_POLL_S", float, 1.0, "Longest time between two looks of a replica at the log.")
+declare("EXPIRY_INTERVAL_S", float, 5.0, "Seconds between two runs that close ended ads.")
+declare("LOG_LEVEL", str, "INFO", "Least severe level that is logged.")
+declare("LOG_FORMAT", str, "json", "`json`, or `console` for people.")
+declare("SENTRY_DSN", str, "", "Where errors are reported; empty means nowhere.")
+declare("TIME_ZONE", str, "UTC", "Time zone of the admin's pages.")

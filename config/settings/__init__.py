@@ -1,0 +1,1 @@
+"""Django settings: `local` for the embedded stack, `production`, `test`; all built on `base`."""

@@ -1,0 +1,18 @@
+"""Settings of the test suite: real PostgreSQL and Redis, whose URLs the suite's start-up sets."""
+
+from config import env
+from config.settings.base import *
+
+SECRET_KEY = "test-" + "x1y2z3" * 10
+ALLOWED_HOSTS = ["*"]
+DATABASE_URL = env.value("DATABASE_URL") or "postgresql://127.0.0.1:1/none"
+REDIS_URL = env.value("REDIS_URL") or "redis://127.0.0.1:1/0"
+DATABASES = {"default": database(DATABASE_URL)}
+# Each test database is dropped at the end: a pool would hold connections to it.
+del DATABASES["default"]["OPTIONS"]["pool"]
+CACHES = {"default": redis_cache(REDIS_URL)}
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_ALWAYS_EAGER = True
+CELERY_TASK_EAGER_PROPAGATES = True
+# Hashing strength is not under test, and one real hash costs as much as a whole test.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,117 @@
+"""Starts and stops what a web process needs besides Django: the replica, the worker's board entry.
+
+Importing this module starts nothing. `start(pool)` is called once per worker, after the fork;
+what it gives back has a `stop()`.
+"""
+
+import threading
+import time
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connections
+
+from adserver.catalog import lookup_ads, process_index
+from adserver.hints import CHANNEL
+from adserver.replica import Replica
+from config import env
+from runtime.board import Board
+from runtime.http.routes import RouteTable
+from runtime.metrics import Gauges
+from runtime.pubsub import Subscriber
+
+BOARD_INTERVAL_S = 0.25
+WARM_TIMEOUT_S = 60.0
+
+
+def connect() -> psycopg.Connection[Any]:
+    """A connection of one's own to Django's database, in autocommit, in UTC."""
+    parameters = connections["default"].get_connection_params()
+    for name in ("cursor_factory", "context", "pool", "server_side_binding", "prepare_threshold"):
+        parameters.pop(name, None)
+    parameters.setdefault("connect_timeout", env.value("DATABASE_CONNECT_TIMEOUT_S"))
+    parameters.pop("isolation_level", None)
+    return psycopg.connect(
+        **parameters,
+        autocommit=True,
+        options="-c timezone=UTC",
+        # A host that vanished without a word is noticed within 15 s.
+        keepalives_idle=5,
+        keepalives_interval=5,
+        keepalives_count=2,
+    )
+
+
+def new_replica() -> Replica:
+    """The replica of this process's index; not started."""
+    return Replica(
+        index=process_index,
+        connect=connect,
+        hints=Subscriber(settings.REDIS_URL, CHANNEL),
+        poll_s=env.value("CATALOG_POLL_S"),
+    )
+
+
+def hot_routes() -> RouteTable:
+    """The routes answered before any framework."""
+    table = RouteTable()
+    table.read(b"GET", b"/api/v1/ad", lookup_ads)
+    return table
+
+
+class Worker:
+    """What one web worker has running beside its server."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+        self.replica = new_replica()
+        self.board = Board(env.run_dir() / "workers", pool)
+        self._gauges = Gauges()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._report, name="worker-board", daemon=True)
+
+    def start(self, *, warm_timeout_s: float = WARM_TIMEOUT_S) -> None:
+        """Start, and wait until the index is warm, or PostgreSQL turns out to be away.
+
+        A worker that cannot warm goes on without: it answers 503, says so on `/readyz`, and
+        warms as soon as PostgreSQL is back.
+        """
+        self.replica.start()
+        give_up_s = time.monotonic() + warm_timeout_s
+        while not self.replica.warm.wait(0.02):
+            if self.replica.failures > 1 or time.monotonic() > give_up_s:
+                break
+        self._publish()
+        self._thread.start()
+
+    def _report(self) -> None:
+        while not self._stopping.wait(BOARD_INTERVAL_S):
+            self._publish()
+
+    def _publish(self) -> None:
+        version, digest, open_ads, live_ads = self.replica.index.state()
+        lag_s = round(self.replica.lag_s, 3)
+        self.board.write(
+            version=version, hash=digest, open_ads=open_ads, live_ads=live_ads, lag_s=lag_s
+        )
+        self._gauges.set_catalog(
+            version=version or 0,
+            lag_s=lag_s,
+            open_ads=open_ads,
+            live_ads=live_ads,
+            gaps=self.replica.gaps,
+        )
+
+    def stop(self) -> None:
+        """Stop the replica and leave the board."""
+        self._stopping.set()
+        self.replica.stop()
+        self.board.remove()
+
+
+def start(pool: str) -> Worker:
+    """Start what a worker of `pool` (`api` or `edge`) needs."""
+    worker = Worker(pool)
+    worker.start()
+    return worker
