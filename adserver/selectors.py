@@ -131,3 +131,8 @@ def ad_history(ad_id: UUID) -> list[HistoryEntry]:
         )
         before = after
     return entries[::-1]
+
+
+def catalog_is_new() -> bool:
+    """Whether nothing was ever written to the catalog."""
+    return not AdChange.objects.exists()

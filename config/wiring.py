@@ -110,8 +110,17 @@ class Worker:
         self.board.remove()
 
 
+_running: list[Worker] = []
+
+
 def start(pool: str) -> Worker:
-    """Start what a worker of `pool` (`api` or `edge`) needs."""
+    """Start what a worker of `pool` (`api` or `edge`) needs; `stop` it at the end."""
     worker = Worker(pool)
+    _running.append(worker)
     worker.start()
     return worker
+
+
+def current() -> Worker | None:
+    """What runs in this process, if anything does."""
+    return _running[-1] if _running else None

@@ -16,3 +16,7 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     headers: Headers = ()
+
+    def text_headers(self) -> dict[str, str]:
+        """The extra headers as text, for doors that want it so."""
+        return {name.decode(): value.decode() for name, value in self.headers}

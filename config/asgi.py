@@ -1,0 +1,46 @@
+"""The api pool's application: Django, with the replica started and stopped by lifespan.
+
+The hot routes go to the protocol class through lifespan's state, under the key it looks for.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import django
+from django.core.handlers.asgi import ASGIHandler
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Application:
+    """ASGI: lifespan is answered here, everything else goes to Django."""
+
+    def __init__(self) -> None:
+        self._django = ASGIHandler()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(scope, receive, send)
+        else:
+            await self._django(scope, receive, send)
+
+
+async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    from config import wiring
+
+    await receive()
+    worker = await asyncio.to_thread(wiring.start, "api")
+    scope["state"]["hot_routes"] = wiring.hot_routes()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await asyncio.to_thread(worker.stop)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
+django.setup(set_prefix=False)
+application = Application()

@@ -1,0 +1,88 @@
+"""`/healthz`, `/readyz` and `/metrics`, the same functions behind Django and behind the edge.
+
+Being ready means that this worker can serve: its index is warm and the stores that it needs
+answer. The edge needs none once it is warm, so it stays ready while they are away; its lag tells.
+"""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+import redis
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from config import env, wiring
+from runtime.board import read_board
+from runtime.http.answer import Answer
+from runtime.metrics import CONTENT_TYPE, render_metrics
+
+# The replica looks at PostgreSQL once a second: silence for longer means that it cannot.
+_DATABASE_SILENCE_S = 3.0
+_REDIS_TIMEOUT_S = 0.5
+_encode = msgspec.json.Encoder().encode
+
+
+def healthz() -> Answer:
+    """200: the process answers."""
+    return Answer(200, b'{"status":"ok"}')
+
+
+def readyz() -> Answer:
+    """200 when this worker can serve, else 503 with the reason; both show every worker's state:
+    `pool`, `pid`, `version`, `hash`, `open_ads`, `live_ads`, `lag_s`.
+    """
+    reasons = _reasons(wiring.current())
+    state: dict[str, Any] = {"status": "ready"} if not reasons else {"msg": "; ".join(reasons)}
+    state["workers"] = read_board(env.run_dir() / "workers")
+    headers = ((b"retry-after", b"1"),) if reasons else ()
+    return Answer(503 if reasons else 200, _encode(state), headers)
+
+
+def _reasons(worker: wiring.Worker | None) -> list[str]:
+    if worker is None or not worker.replica.warm.is_set():
+        return ["catalog: is not loaded yet"]
+    if worker.pool == "edge":
+        return []
+    reasons = []
+    if worker.replica.lag_s > _DATABASE_SILENCE_S:
+        reasons.append(f"postgres: has not answered for {worker.replica.lag_s:.1f} s")
+    try:
+        _redis().ping()
+    except (redis.RedisError, OSError):
+        reasons.append("redis: does not answer")
+    return reasons
+
+
+@cache
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=_REDIS_TIMEOUT_S,
+        socket_connect_timeout=_REDIS_TIMEOUT_S,
+        retry=None,
+    )
+
+
+def _response(answer: Answer) -> HttpResponse:
+    return HttpResponse(
+        answer.body,
+        status=answer.status,
+        content_type="application/json",
+        headers=answer.text_headers(),
+    )
+
+
+def healthz_view(request: HttpRequest) -> HttpResponse:
+    """Django's door to `healthz`."""
+    return _response(healthz())
+
+
+def readyz_view(request: HttpRequest) -> HttpResponse:
+    """Django's door to `readyz`."""
+    return _response(readyz())
+
+
+def metrics_view(request: HttpRequest) -> HttpResponse:
+    """Prometheus text of all workers of the pool."""
+    return HttpResponse(render_metrics(), content_type=CONTENT_TYPE)
