@@ -1,4 +1,4 @@
-"""This process's catalog and its hot handler. Empty, and answering 503, until a replica fills it."""
+"""This process's catalog and its hot handler: answers 503 until a replica has filled it."""
 
 from adserver.fastpath import AdLookup
 from adserver.index import CatalogIndex

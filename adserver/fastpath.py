@@ -17,6 +17,7 @@ from runtime.http.errors import error_answer
 LIMIT_DEFAULT, LIMIT_MAX = 10, 100
 # Far beyond any catalog, and still an index that Python can slice with.
 OFFSET_MAX = 2**62
+PAIRS_MAX = 100
 _PARAMETERS = ("age", "country", "gender", "platform", "offset", "limit")
 
 _LIMIT_FLAG, _OFFSET_FLAG, _START_FLAG = 16, 32, 64
@@ -41,15 +42,14 @@ class InvalidQueryError(ValueError):
 def parse_query(query: bytes) -> tuple[int, int, int]:
     """Need, offset and limit of a raw query string. InvalidQueryError names a bad parameter."""
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+        # Bytes that are no UTF-8 become U+FFFD: no value that is known, and no harm elsewhere.
+        pairs = parse_qsl(
+            query.decode(errors="replace"), keep_blank_values=True, max_num_fields=PAIRS_MAX
+        )
     except ValueError:
-        raise InvalidQueryError("query: is not a valid query string") from None
+        raise InvalidQueryError(f"query: has more than {PAIRS_MAX} parameters") from None
     given: dict[str, str] = {}
-    for raw_name, raw_value in pairs:
-        try:
-            name, value = raw_name.decode(), raw_value.decode()
-        except UnicodeDecodeError:
-            raise InvalidQueryError("query: is not valid UTF-8") from None
+    for name, value in pairs:
         if name in _PARAMETERS and value:
             if name in given:
                 raise InvalidQueryError(f"{name}: is given more than once")

@@ -11,6 +11,7 @@ applies changes and others that ask.
 """
 
 import heapq
+import itertools
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from hashlib import blake2b
 from threading import Lock
 from uuid import UUID
 
-from adserver.blocks import Conditions, Entry, OrderedBlocks, conditions_of
+from adserver.blocks import BLOCK_ADS, Conditions, Entry, OrderedBlocks, conditions_of
 from adserver.records import AdRecord, epoch_us, render
 from adserver.targeting import ad_mask
 
@@ -31,6 +32,7 @@ SEGMENTS_MAX = 16_384
 EVENTS_MAX = 4_096
 # A clock set back by less than this is waited out; by more, the catalog is laid out anew.
 CLOCK_BACK_NS = 2_000_000_000
+_STALE_SCHEDULED = 1_024
 _NEVER_NS = 1 << 63
 _HASH_BYTES = 16
 _HASH_MODULUS = 1 << (8 * _HASH_BYTES)
@@ -71,6 +73,7 @@ class CatalogIndex:
         self.version: int | None = None
         self._entries: dict[int, Entry] = {}
         self._sum = 0
+        self._serial = itertools.count()
         self._lay_out()
 
     # Writing: one thread, in the order of the log.
@@ -82,9 +85,12 @@ class CatalogIndex:
         for record in records:
             entries[record.id.int] = entry = make_entry(record)
             total += _digest(entry.json)
+        # Laid out before the lock is taken: readers go on with the old catalog meanwhile.
+        now_us = self._clock() // 1000
+        live = _live_blocks(entries, now_us)
         with self._lock:
             self._entries, self._sum = entries, total % _HASH_MODULUS
-            self._lay_out()
+            self._begin(now_us, live)
             self.version = version
 
     def apply(self, *, version: int, ad_id: UUID, record: AdRecord | None) -> None:
@@ -101,7 +107,7 @@ class CatalogIndex:
             if old is not None:
                 self._sum -= _digest(old.json)
                 if self._is_live(old):
-                    self._leave(self._live.remove(old.key))
+                    self._note(-1, self._live.remove(old.key))
             if entry is not None:
                 self._entries[ad_id.int] = entry
                 self._sum += _digest(entry.json)
@@ -146,45 +152,77 @@ class CatalogIndex:
 
     def _lay_out(self) -> None:
         """Sort all entries by the clock into live, scheduled and ended."""
-        self._now_us = now_us = self._clock() // 1000
-        self._live = OrderedBlocks(e for e in self._entries.values() if self._is_live(e))
-        self._scheduled = [
-            (e.start_us, e.key, e) for e in self._entries.values() if e.start_us > now_us
-        ]
-        heapq.heapify(self._scheduled)
+        now_us = self._clock() // 1000
+        self._begin(now_us, _live_blocks(self._entries, now_us))
+
+    def _begin(self, now_us: int, live: OrderedBlocks) -> None:
+        self._now_us = now_us
+        self._live = live
+        self._schedule_all()
+        self._seen = 0
+        self._forget_segments()
+        self._set_next_turn()
+
+    def _forget_segments(self) -> None:
         self._segments: dict[int, Segment] = {}
         self._events: list[tuple[int, Entry]] = []
-        self._seen = self._dropped = 0
-        self._set_next_turn()
+        self._dropped = self._seen
+
+    def _schedule_all(self) -> None:
+        """Rebuild the heap of ads that have not started; the serial number breaks ties."""
+        self._scheduled = [
+            (e.start_us, next(self._serial), e)
+            for e in self._entries.values()
+            if e.start_us > self._now_us
+        ]
+        heapq.heapify(self._scheduled)
 
     def _is_live(self, entry: Entry) -> bool:
         return entry.start_us <= self._now_us < entry.key >> 128
 
     def _place(self, entry: Entry) -> None:
         if entry.start_us > self._now_us:
-            heapq.heappush(self._scheduled, (entry.start_us, entry.key, entry))
+            heapq.heappush(self._scheduled, (entry.start_us, next(self._serial), entry))
+            # Changed ads leave their old entries behind: swept out when they outnumber the ads.
+            if len(self._scheduled) > 2 * len(self._entries) + _STALE_SCHEDULED:
+                self._schedule_all()
         elif self._is_live(entry):
             self._live.add(entry)
             self._note(1, entry)
-
-    def _leave(self, entry: Entry) -> None:
-        self._note(-1, entry)
 
     def _advance(self, now_ns: int) -> None:
         """Let the ads whose time has come enter and leave."""
         if now_ns < self._from_ns:
             self._lay_out()
             return
-        now_us = max(now_ns // 1000, self._now_us)
-        self._now_us = now_us
+        self._now_us = now_us = max(now_ns // 1000, self._now_us)
+        # Many flights end or begin on the same midnight: whole blocks go, or are laid out, at once.
+        if self._live.drop_blocks_until(((now_us + 1) << 128) - 1):
+            self._forget_segments()
         while (first := self._live.first_key()) is not None and first >> 128 <= now_us:
-            self._leave(self._live.remove(first))
-        while self._scheduled and self._scheduled[0][0] <= now_us:
-            entry = heapq.heappop(self._scheduled)[2]
-            # A changed or deleted ad leaves its old entry in the heap: it is skipped here.
-            if self._entries.get(entry.ad_id) is entry:
+            self._note(-1, self._live.remove(first))
+        due = self._pop_due()
+        if len(due) > BLOCK_ADS:
+            self._live = OrderedBlocks(
+                itertools.chain(self._live, (entry for entry in due if self._is_live(entry)))
+            )
+            self._forget_segments()
+        else:
+            for entry in due:
                 self._place(entry)
         self._set_next_turn()
+
+    def _pop_due(self) -> list[Entry]:
+        """Take the ads whose start has come from the heap.
+
+        A changed or deleted ad has left its old entry there: it is skipped.
+        """
+        due = []
+        while self._scheduled and self._scheduled[0][0] <= self._now_us:
+            entry = heapq.heappop(self._scheduled)[2]
+            if self._entries.get(entry.ad_id) is entry:
+                due.append(entry)
+        return due
 
     def _set_next_turn(self) -> None:
         first = self._live.first_key()
@@ -236,6 +274,10 @@ class CatalogIndex:
     def _page(self, need: int, offset: int, limit: int) -> list[bytes]:
         """A page beyond the remembered front, read from the blocks."""
         return _read_page(self._live, conditions_of(need), offset, limit)
+
+
+def _live_blocks(entries: dict[int, Entry], now_us: int) -> OrderedBlocks:
+    return OrderedBlocks(e for e in entries.values() if e.start_us <= now_us < e.end_us)
 
 
 def _trim(segment: Segment) -> None:

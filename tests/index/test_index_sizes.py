@@ -1,0 +1,119 @@
+"""The index against a plain filter at sizes where it uses several blocks, and its own limits."""
+
+from random import Random
+from uuid import UUID
+
+import pytest
+
+from adserver import index as index_module
+from adserver.index import CatalogIndex
+from adserver.records import AdRecord, epoch_us
+from adserver.samples import random_ads
+from tests.index.reference import expected, need_of
+from tests.index.strategies import EPOCH
+
+NOW_NS = epoch_us(EPOCH) * 1000
+YEAR_NS = 366 * 86_400 * 10**9
+
+
+def catalog(count: int, seed: int = 1) -> list[AdRecord]:
+    random = Random(seed)
+    return [
+        AdRecord(
+            id=UUID(int=random.getrandbits(128)),
+            version=number + 1,
+            created_at=EPOCH,
+            **{name: getattr(fields, name) for name in fields.__struct_fields__},
+        )
+        for number, fields in enumerate(random_ads(count=count, now=EPOCH, seed=seed))
+    ]
+
+
+def random_visitor(random: Random) -> dict[str, object]:
+    visitor: dict[str, object] = {
+        "age": random.randint(1, 110),
+        "country": random.choice(("TW", "JP", "US", "FR")),
+        "gender": random.choice("MF"),
+        "platform": random.choice(("android", "ios", "web")),
+    }
+    return {name: value for name, value in visitor.items() if random.random() < 0.7}
+
+
+@pytest.mark.parametrize("count", [1_000, 5_000])
+def test_random_catalog_under_writes_and_time(count: int) -> None:
+    random = Random(count)
+    now_ns = NOW_NS
+    ads = {ad.id.int: ad for ad in catalog(count)}
+    spare = catalog(count, seed=2)
+    index = CatalogIndex(clock=lambda: now_ns)
+    index.load(ads.values(), version=0)
+    for version in range(1, 301):
+        ad_id = random.choice(list(ads)) if random.random() < 0.6 else spare.pop().id.int
+        new = None if random.random() < 0.4 and ad_id in ads else random.choice(spare)
+        record = None if new is None else AdRecord(UUID(int=ad_id), *_values(new)[1:])
+        index.apply(version=version, ad_id=UUID(int=ad_id), record=record)
+        ads.pop(ad_id, None)
+        if record is not None:
+            ads[ad_id] = record
+        if version % 10 == 0:
+            now_ns += random.randint(0, YEAR_NS // 60)
+        visitor = random_visitor(random)
+        offset, limit = random.choice((0, 3, 90, 150, 400)), random.choice((1, 10, 100))
+        answer = index.query(need_of(visitor), offset, limit)
+        wanted = expected(ads.values(), now_ns=now_ns, visitor=visitor, offset=offset, limit=limit)
+        assert answer == (version, *wanted)
+
+
+def _values(record: AdRecord) -> tuple:
+    return tuple(getattr(record, name) for name in record.__struct_fields__)
+
+
+def test_a_version_that_does_not_follow_is_refused() -> None:
+    index = CatalogIndex(clock=lambda: NOW_NS)
+    ad = catalog(1)[0]
+    with pytest.raises(ValueError, match="does not follow"):
+        index.apply(version=1, ad_id=ad.id, record=ad)
+    index.load([ad], version=4)
+    with pytest.raises(ValueError, match="version 6 does not follow 4"):
+        index.apply(version=6, ad_id=ad.id, record=ad)
+    assert index.state()[0] == 4
+
+
+def test_nothing_is_answered_before_the_first_load() -> None:
+    assert CatalogIndex(clock=lambda: NOW_NS).query(0, 0, 10) == (None, 0, [])
+
+
+def test_a_clock_that_steps_back_a_little_keeps_order() -> None:
+    """NTP steps are waited out: an ad that has ended does not come back for a moment."""
+    now_ns = NOW_NS + YEAR_NS
+    index = CatalogIndex(clock=lambda: now_ns)
+    ads = catalog(50)
+    index.load(ads, version=1)
+    assert index.query(0, 0, 10)[1] == 0
+    now_ns -= index_module.CLOCK_BACK_NS // 2
+    assert index.query(0, 0, 10)[1] == 0
+    now_ns = NOW_NS
+    assert index.query(0, 0, 10)[1] == 50
+
+
+def test_hash_knows_neither_order_nor_clock() -> None:
+    ads = catalog(100)
+    one, other = (CatalogIndex(clock=lambda t=t: t) for t in (NOW_NS, NOW_NS + YEAR_NS))
+    one.load(ads, version=3)
+    other.load(reversed(ads), version=3)
+    assert one.state()[:3] == other.state()[:3]
+    other.apply(version=4, ad_id=ads[0].id, record=None)
+    assert one.state()[1] != other.state()[1]
+
+
+def test_memory_of_segments_and_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "SEGMENTS_MAX", 10)
+    monkeypatch.setattr(index_module, "EVENTS_MAX", 10)
+    ads = catalog(200)
+    index = CatalogIndex(clock=lambda: NOW_NS)
+    index.load(ads[:100], version=0)
+    for version, ad in enumerate(ads[100:], start=1):
+        index.query(need_of({"age": version}), 0, 10)
+        index.apply(version=version, ad_id=ad.id, record=ad)
+    assert len(index._segments) <= 10
+    assert len(index._events) <= 10
