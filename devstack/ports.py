@@ -1,0 +1,36 @@
+"""Loopback ports: which are free, and which to give the embedded stores."""
+
+import random
+import socket
+
+LOOPBACK = "127.0.0.1"
+# Below the range Linux takes outgoing ports from (32768 and up): while a store restarts, its
+# clients keep connecting, and one of them could otherwise be given the very port it connects to,
+# reach itself, and keep the store from ever binding again.
+_FIRST, _LAST = 15_000, 31_999
+_TRIES = 200
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen on `host:port` now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As servers do: a port whose last connections linger in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int | None = None) -> int:
+    """A port that is free now; `preferred` when it is."""
+    if preferred is not None and is_free(preferred):
+        return preferred
+    for _ in range(_TRIES):
+        port = random.randint(_FIRST, _LAST)  # noqa: S311
+        if is_free(port):
+            return port
+    raise OSError(f"no free port between {_FIRST} and {_LAST}")

@@ -1,0 +1,1 @@
+"""What tests share: real stores, a whole stack, and the plugin that starts them."""
