@@ -1,0 +1,100 @@
+"""The hot routes: which method and path go to which handler, whatever the door.
+
+A hot handler takes bytes and gives an `Answer`; it knows nothing of servers and frameworks. There
+are two kinds. A *read* is answered at once. A *durable write* is handed over and answers later,
+when what it was given is safe.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from runtime.http.answer import Answer
+from runtime.http.stats import RouteStats
+
+
+class HotRequest(NamedTuple):
+    """What a durable write gets to see.
+
+    `headers` are as they came, names in lower case; `client` is the peer's address, empty when
+    unknown.
+    """
+
+    query: bytes
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+    client: str
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of the header (name in lower case), or None. The first one, if repeated."""
+        for each, value in self.headers:
+            if each == name:
+                return value
+        return None
+
+
+Reply = Callable[[Answer], None]
+# The raw query string, without its question mark, to the answer.
+HotRead = Callable[[bytes], Answer]
+# Calls `reply` exactly once: before it returns, or later from the same event loop.
+HotWrite = Callable[[HotRequest, Reply], None]
+
+
+class ReadRoute:
+    """A route answered at once."""
+
+    __slots__ = ("handler", "method", "path", "stats")
+
+    def __init__(self, method: bytes, path: bytes, handler: HotRead) -> None:
+        self.method = method
+        self.path = path
+        self.handler = handler
+        self.stats = RouteStats()
+
+
+class WriteRoute:
+    """A route answered when its write is safe."""
+
+    __slots__ = ("handler", "method", "path", "stats")
+
+    def __init__(self, method: bytes, path: bytes, handler: HotWrite) -> None:
+        self.method = method
+        self.path = path
+        self.handler = handler
+        self.stats = RouteStats()
+
+
+Route = ReadRoute | WriteRoute
+
+
+class RouteTable:
+    """Hot routes by method and exact raw path."""
+
+    def __init__(self) -> None:
+        self._routes: dict[tuple[bytes, bytes], Route] = {}
+
+    def read(self, method: bytes, path: bytes, handler: HotRead) -> None:
+        """Add a read; ValueError if the route is taken or not written as it arrives."""
+        self._add(ReadRoute(method, path, handler))
+
+    def write(self, method: bytes, path: bytes, handler: HotWrite) -> None:
+        """Add a durable write; ValueError if the route is taken or not written as it arrives."""
+        self._add(WriteRoute(method, path, handler))
+
+    def _add(self, route: Route) -> None:
+        key = (route.method, route.path)
+        if key in self._routes:
+            raise ValueError(f"{key!r} is added twice")
+        if not route.path.startswith(b"/") or any(byte in route.path for byte in b"?#% "):
+            raise ValueError(f"{route.path!r} cannot be matched as it arrives")
+        self._routes[key] = route
+
+    def find(self, method: bytes, path: bytes) -> Route | None:
+        """The route of this method and raw path."""
+        return self._routes.get((method, path))
+
+    def methods(self, path: bytes) -> list[bytes]:
+        """The methods that the raw path has routes for, in alphabetical order."""
+        return sorted(method for method, each in self._routes if each == path)
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(list(self._routes.values()))

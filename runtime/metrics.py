@@ -1,0 +1,145 @@
+"""Prometheus metrics: requests by route, and what a catalog replica holds.
+
+Every worker of a pool writes to files in the directory `PROMETHEUS_MULTIPROC_DIR`, which
+prometheus-client reads when it is first imported; whoever renders sums them all. Without that
+variable (tests, commands) the metrics are those of this process.
+"""
+
+import os
+from functools import cache
+from threading import Event, Thread
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from runtime.http.routes import Route, RouteTable
+from runtime.http.stats import LATENCY_BOUNDS_S
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_REGISTRY = CollectorRegistry()
+_METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+
+
+@cache
+def _requests() -> Counter:
+    return Counter(
+        "http_requests",
+        "Requests answered.",
+        ("route", "method", "status"),
+        registry=_REGISTRY,
+    )
+
+
+@cache
+def _durations() -> Histogram:
+    return Histogram(
+        "http_request_duration_seconds",
+        "Seconds from a request's last byte to its answer's first.",
+        ("route", "method"),
+        buckets=LATENCY_BOUNDS_S,
+        registry=_REGISTRY,
+    )
+
+
+def observe_request(*, route: str, method: str, status: int, duration_s: float) -> None:
+    """Count one request that a framework answered. `route` is a pattern, never a raw path."""
+    known = method if method in _METHODS else "OTHER"
+    _requests().labels(route, known, str(status)).inc()
+    _durations().labels(route, known).observe(duration_s)
+
+
+class RoutePublisher:
+    """Publishes what the hot routes have counted since the last time."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self._published = {route: route.stats.totals() for route in table}
+
+    def publish(self) -> None:
+        """Add the news to the metrics. Not to be called by two threads at once."""
+        for route, before in self._published.items():
+            now = route.stats.totals()
+            if now != before:
+                self._published[route] = now
+                _add(route, before, now)
+
+
+class RouteReporter:
+    """Publishes once a second from a thread of its own, where no event loop can do it."""
+
+    def __init__(self, table: RouteTable, *, interval_s: float = 1.0) -> None:
+        self._publisher = RoutePublisher(table)
+        self._interval_s = interval_s
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="route-reporter", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            self._publisher.publish()
+
+    def stop(self) -> None:
+        """Publish what is left."""
+        self._stopping.set()
+        self._thread.join()
+        self._publisher.publish()
+
+
+Totals = tuple[dict[int, int], list[int], float]
+
+
+def _add(route: Route, before: Totals, now: Totals) -> None:
+    labels = route.path.decode(), route.method.decode()
+    for status, count in now[0].items():
+        _requests().labels(*labels, str(status)).inc(count - before[0].get(status, 0))
+    histogram = _durations().labels(*labels)
+    # Histograms offer no way to add many observations at once; a test holds these names.
+    for value, count, old in zip(histogram._buckets, now[1], before[1], strict=True):
+        if count != old:
+            value.inc(count - old)
+    histogram._sum.inc(now[2] - before[2])
+
+
+@cache
+def _catalog_gauges() -> dict[str, Gauge]:
+    helps = {
+        "version": "Version of the catalog that this worker answers from.",
+        "lag_seconds": "Seconds since this worker last knew that it had every change.",
+        "open_ads": "Ads in this worker's index, scheduled ones included.",
+        "live_ads": "Ads in this worker's index that are live now.",
+        "gaps": "Times that this worker found the change log broken and read a snapshot.",
+    }
+    return {
+        name: Gauge(f"catalog_{name}", text, registry=_REGISTRY, multiprocess_mode="liveall")
+        for name, text in helps.items()
+    }
+
+
+class Gauges:
+    """What the catalog replica of this worker holds; one series a living worker, by `pid`."""
+
+    def __init__(self) -> None:
+        self._gauges = _catalog_gauges()
+
+    def set_catalog(
+        self, *, version: int, lag_s: float, open_ads: int, live_ads: int, gaps: int
+    ) -> None:
+        """Publish the replica's state."""
+        values = (version, lag_s, open_ads, live_ads, gaps)
+        for gauge, value in zip(self._gauges.values(), values, strict=True):
+            gauge.set(value)
+
+
+def render_metrics() -> bytes:
+    """Every metric of every worker of this pool, as Prometheus text of type `CONTENT_TYPE`."""
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        return generate_latest(_REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
