@@ -57,6 +57,7 @@ class Replica:
         self.gaps = 0
         self.failures = 0
         self._looked_at_s = time.monotonic()
+        self._spoilt = False
         self._connect = connect
         self._hints = hints
         self._poll_s = poll_s
@@ -85,10 +86,13 @@ class Replica:
             try:
                 self._follow()
                 pause_s = _RETRY_FIRST_S
+                continue
             except (psycopg.Error, OSError) as error:
                 self._lost_database(error)
-                self._stopping.wait(pause_s)
-                pause_s = min(pause_s * 2, _RETRY_MOST_S)
+            except Exception as error:  # noqa: BLE001 - see `_lost_track`
+                self._lost_track(error)
+            self._stopping.wait(pause_s)
+            pause_s = min(pause_s * 2, _RETRY_MOST_S)
         self._close()
 
     def _follow(self) -> None:
@@ -100,7 +104,7 @@ class Replica:
         """Bring the index to the log's newest version. psycopg.Error when PostgreSQL is away."""
         looked_at_s = time.monotonic()
         connection = self._connected()
-        if self.index.version is None:
+        if self.index.version is None or self._spoilt:
             self._load_snapshot(connection)
         while not self._stopping.is_set() and not self._apply_changes(connection):
             pass
@@ -133,6 +137,7 @@ class Replica:
         started_s = time.monotonic()
         version = load_snapshot(connection, self.index)
         self.snapshots += 1
+        self._spoilt = False
         # A million ads are long-lived: the collector need never walk them again.
         gc.collect()
         gc.freeze()
@@ -148,6 +153,15 @@ class Replica:
     def _lost_database(self, error: Exception) -> None:
         self.failures += 1
         log.warning("catalog replica cannot read the log", error=str(error).strip()[:300])
+        self._close()
+
+    def _lost_track(self, error: Exception) -> None:
+        """An entry could not be read or applied: whatever it was, a thread that died of it would
+        leave this worker behind for ever. What is loaded answers until a new snapshot replaces it.
+        """
+        self.failures += 1
+        self._spoilt = True
+        log.error("catalog replica lost track, reading a snapshot", exc_info=error)
         self._close()
 
     def _close(self) -> None:

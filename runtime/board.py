@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-# An entry older than this belongs to a worker that stands still, or was killed and its pid reused.
-STALE_S = 5.0
+# An entry older than this belongs to a worker that was killed and whose pid another process got.
+STALE_S = 60.0
 
 
 class Board:
@@ -39,17 +39,20 @@ class Board:
 
 
 def read_board(directory: Path) -> list[dict[str, Any]]:
-    """The entries of all living workers, by pool and pid; `age_s` says how old each is."""
+    """The entries of all living workers, by pool and pid. `age_s` says how old each is: seconds
+    mean that the worker stands still.
+    """
     entries = []
     for path in sorted(directory.glob("*-*.json")):
         try:
             entry = json.loads(path.read_text())
             os.kill(entry["pid"], 0)
+            entry["age_s"] = round(time.time() - entry.pop("written_at"), 3)
         except ProcessLookupError:
             path.unlink(missing_ok=True)
             continue
         except (OSError, ValueError, KeyError):
             continue
-        entry["age_s"] = round(time.time() - entry.pop("written_at"), 3)
-        entries.append(entry)
+        if entry["age_s"] < STALE_S:
+            entries.append(entry)
     return entries
