@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 1.0
+# Two looks are at least this far apart: under a stream of writes one look serves several, while
+# a write after a quiet moment is looked at once.
+PACE_S = 0.05
 
 Connect = Callable[[], psycopg.Connection[Any]]
 
@@ -61,6 +64,7 @@ class Replica:
         self._connect = connect
         self._hints = hints
         self._poll_s = poll_s
+        self._start_over = True
         self._stopping = Event()
         self._connection: psycopg.Connection[Any] | None = None
         self._thread = Thread(target=self._run, name="catalog-replica", daemon=True)
@@ -98,7 +102,9 @@ class Replica:
     def _follow(self) -> None:
         """One look, then one wait. Raises psycopg.Error when PostgreSQL is away."""
         self.catch_up()
-        self._hints.wait(self._poll_s)
+        looked_s = time.monotonic()
+        if self._hints.wait(self._poll_s):
+            self._stopping.wait(max(0.0, looked_s + PACE_S - time.monotonic()))
 
     def catch_up(self) -> None:
         """Bring the index to the log's newest version. psycopg.Error when PostgreSQL is away."""
@@ -136,6 +142,7 @@ class Replica:
     def _load_snapshot(self, connection: psycopg.Connection[Any]) -> None:
         started_s = time.monotonic()
         version = load_snapshot(connection, self.index)
+        self._start_over = False
         self.snapshots += 1
         self._spoilt = False
         # A million ads are long-lived: the collector need never walk them again.
@@ -150,18 +157,16 @@ class Replica:
             self._connection = self._connect()
         return self._connection
 
-    def _lost_database(self, error: Exception) -> None:
-        self.failures += 1
-        log.warning("catalog replica cannot read the log", error=str(error).strip()[:300])
-        self._close()
-
-    def _lost_track(self, error: Exception) -> None:
-        """An entry could not be read or applied: whatever it was, a thread that died of it would
-        leave this worker behind for ever. What is loaded answers until a new snapshot replaces it.
+    def _failed(self, error: Exception) -> None:
+        """Let go of the connection. After anything but a lost database the index may be half
+        changed, or the log hold what this code cannot read: begin again from a snapshot.
         """
         self.failures += 1
-        self._spoilt = True
-        log.error("catalog replica lost track, reading a snapshot", exc_info=error)
+        if isinstance(error, psycopg.Error | OSError):
+            log.warning("catalog replica cannot read the log", error=str(error).strip()[:300])
+        else:
+            log.error("catalog replica failed", exc_info=error)
+            self._start_over = True
         self._close()
 
     def _close(self) -> None:
