@@ -1,0 +1,55 @@
+"""`python -m benchmarks [A1 A2 …]`: runs them, prints tables, writes JSON; exit 1 on a miss."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.ads import AdsBenchmarks, Effort
+from benchmarks.report import Result, machine, save, show
+from config import env
+from tests.support.stores import Stores
+
+NAMES = ("A1", "A2", "A3", "A4", "A5")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of runs (default 5)")
+    parser.add_argument("--seconds", type=int, default=5, help="seconds a run (default 5)")
+    parser.add_argument("--most-ads", type=int, default=1_000_000, help="largest catalog")
+    arguments = parser.parse_args()
+    arguments.names = [name.upper() for name in arguments.names] or list(NAMES)
+    if unknown := set(arguments.names) - set(NAMES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    return arguments
+
+
+def _run(names: Sequence[str], effort: Effort, console: Console) -> list[Result]:
+    results = []
+    with Stores() as stores, tempfile.TemporaryDirectory(prefix="adhouse-bench-") as directory:
+        benchmarks = AdsBenchmarks(stores, Path(directory), effort)
+        for name in names:
+            result = getattr(benchmarks, name.lower())()
+            show(result, console)
+            results.append(result)
+    return results
+
+
+def main() -> int:
+    """0 when every target was met, else 1."""
+    arguments, console, on = _arguments(), Console(), machine()
+    effort = Effort(arguments.rounds, arguments.seconds, arguments.most_ads)
+    results = _run(arguments.names, effort, console)
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    path = save(results, directory=env.data_dir() / "bench", command=command, on=on)
+    console.print(f"\nwritten to {path}")
+    return 0 if all(result.passed for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Writes ads at a steady rate and measures when every worker shows them.
+
+A process of its own: `python -m benchmarks.writer PORT RATE SECONDS`, on the catalog that the
+environment names. Prints one JSON object: writes, the rate that was reached, and the times in
+milliseconds from a commit until all of several connections, spread over the workers, show it.
+"""
+
+import http.client
+import json
+import random
+import sys
+import time
+
+import django
+
+CONNECTIONS = 8
+# Looking costs the server requests: every so many writes one is followed to its end.
+FOLLOWED_EVERY = 20
+_LOOK_EVERY_S = 0.01
+_GIVE_UP_S = 10.0
+
+
+class Watch:
+    """Connections to the pool; with eight of them, hardly ever all to the same worker."""
+
+    def __init__(self, port: int) -> None:
+        self._connections = [
+            http.client.HTTPConnection("127.0.0.1", port, timeout=5) for _ in range(CONNECTIONS)
+        ]
+
+    def seconds_until(self, version: int) -> float:
+        """Seconds until every connection answers from `version` or later."""
+        started_s = time.monotonic()
+        for connection in self._connections:
+            while self._version(connection) < version:
+                if time.monotonic() - started_s > _GIVE_UP_S:
+                    raise TimeoutError(f"version {version} is not visible after {_GIVE_UP_S} s")
+                time.sleep(_LOOK_EVERY_S)
+        return time.monotonic() - started_s
+
+    @staticmethod
+    def _version(connection: http.client.HTTPConnection) -> int:
+        connection.request("GET", "/api/v1/ad?limit=1")
+        answer = connection.getresponse()
+        answer.read()
+        return int(answer.headers["X-Catalog-Version"])
+
+
+def write(port: int, rate_per_s: int, duration_s: float) -> dict[str, object]:
+    """Change random ads, one transaction each, `rate_per_s` times a second."""
+    from msgspec.structs import replace
+
+    from adserver.models import Ad
+    from adserver.records import Actor
+    from adserver.services import ad_change
+
+    watch, chooser = Watch(port), random.Random(1)
+    ad_ids = list(Ad.objects.values_list("id", flat=True)[:1000])
+    visible_ms, count, started_s = [], 0, time.monotonic()
+    while (now_s := time.monotonic()) < started_s + duration_s:
+        due_s = started_s + count / rate_per_s
+        if now_s < due_s:
+            time.sleep(due_s - now_s)
+        title = f"Changed {count} times"
+        ad = ad_change(
+            ad_id=chooser.choice(ad_ids),
+            change=lambda fields, title=title: replace(fields, title=title),
+            actor=Actor("benchmark"),
+        )
+        count += 1
+        if count % FOLLOWED_EVERY == 0:
+            visible_ms.append(watch.seconds_until(ad.version) * 1000)
+    rate = count / (time.monotonic() - started_s)
+    return {"writes": count, "writes_per_s": round(rate, 1), "visible_ms": visible_ms}
+
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(write(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))
