@@ -1,0 +1,75 @@
+"""What an engineer may set for the stack: the product's own variables, checked before anything."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config import env
+from devstack.errors import StackError
+from devstack.ports import LOOPBACK, is_free
+
+_HIGHEST_PORT = 65_535
+_EVERY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "[::1]", "[::]": "[::1]"}  # noqa: S104
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The settings of one stack; `database_url` and `redis_url` are empty for the embedded ones."""
+
+    data_directory: Path
+    bind_host: str
+    port: int
+    edge_port: int
+    database_url: str
+    redis_url: str
+    web_concurrency: int
+
+    @property
+    def url(self) -> str:
+        """Where the api answers."""
+        return f"http://{self.reachable_host}:{self.port}"
+
+    @property
+    def edge_url(self) -> str:
+        """Where the edge answers."""
+        return f"http://{self.reachable_host}:{self.edge_port}"
+
+    @property
+    def reachable_host(self) -> str:
+        """An address of this machine that the listening address includes."""
+        return _EVERY_ADDRESS.get(self.bind_host, self.bind_host)
+
+
+def read_options() -> Options:
+    """The options from the environment. StackError naming the variable that is wrong."""
+    options = Options(
+        data_directory=env.data_dir(),
+        bind_host=_read("BIND_HOST"),
+        port=_read("PORT"),
+        edge_port=_read("EDGE_PORT"),
+        database_url=_read("DATABASE_URL"),
+        redis_url=_read("REDIS_URL"),
+        web_concurrency=_read("WEB_CONCURRENCY"),
+    )
+    for name, port in (("PORT", options.port), ("EDGE_PORT", options.edge_port)):
+        if not 1 <= port <= _HIGHEST_PORT:
+            raise StackError(f"{name} must be a port from 1 to {_HIGHEST_PORT}, not {port}")
+    if options.port == options.edge_port:
+        raise StackError(f"PORT and EDGE_PORT are both {options.port}; give them different ones")
+    if options.web_concurrency < 1:
+        raise StackError(f"WEB_CONCURRENCY must be 1 or more, not {options.web_concurrency}")
+    return options
+
+
+def check_ports(options: Options) -> None:
+    """StackError when another program already listens where ours shall."""
+    for name, port in (("PORT", options.port), ("EDGE_PORT", options.edge_port)):
+        if not is_free(port, options.bind_host.strip("[]")):
+            raise StackError(f"port {port} is in use by another program; stop it, or set {name}")
+
+
+def _read(name: str) -> Any:
+    try:
+        return env.value(name)
+    except ValueError as error:
+        raise StackError(f"{name} has a wrong value: {error}") from error
