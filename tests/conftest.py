@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.stack import Stack
 from tests.support.stores import Stores
 
 
@@ -11,4 +12,11 @@ from tests.support.stores import Stores
 def stores() -> Iterator[Stores]:
     """A durable PostgreSQL and Redis of this test's own, to pause, kill and start again."""
     with Stores() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole product, running, shared by the tests of one worker: leave it as it was."""
+    with Stack() as running:
         yield running
