@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from adserver.models import Ad, AdChange
 from adserver.records import FIELDS, AdRecord, parse_record
+from runtime.errors import DomainError
 
 SNAPSHOT_ROWS = 5_000
 CHANGES_ROWS = 1_000
@@ -64,6 +66,27 @@ def changes_after(connection: psycopg.Connection[Any], version: int) -> list[Cha
     ]
 
 
+class TrimmedLogError(DomainError):
+    """The log no longer reaches back to the first change."""
+
+
+def replayed_log(connection: psycopg.Connection[Any]) -> Iterator[Change]:
+    """Every change there ever was, in order. TrimmedLogError when one is missing."""
+    version = 0
+    while changes := changes_after(connection, version):
+        for change in changes:
+            version += 1
+            if change.version != version:
+                raise TrimmedLogError(f"the log has been trimmed: version {version} is missing")
+            yield change
+
+
+def trimmable_changes(before: datetime) -> QuerySet[AdChange]:
+    """The log entries older than `before` that are not the newest one of their ad."""
+    newer = AdChange.objects.filter(ad_id=OuterRef("ad_id"), version__gt=OuterRef("version"))
+    return AdChange.objects.filter(Exists(newer), created_at__lt=before)
+
+
 def ads_in_state(ads: QuerySet[Ad], state: str) -> QuerySet[Ad]:
     """The ads that are `scheduled`, `live` or `ended` now."""
     now = timezone.now()
@@ -81,9 +104,12 @@ def ads_matching(
     gender: str | None = None,
     platform: str | None = None,
     text: str | None = None,
+    ads: QuerySet[Ad] | None = None,
 ) -> QuerySet[Ad]:
-    """The ads an operator asks for. A condition finds the ads that accept that value."""
-    ads = Ad.objects.all()
+    """The ads an operator asks for, among `ads` when given. A condition finds the ads that
+    accept that value.
+    """
+    ads = Ad.objects.all() if ads is None else ads
     if state:
         ads = ads_in_state(ads, state)
     for name, value in (("country", country), ("gender", gender), ("platform", platform)):
@@ -136,3 +162,14 @@ def ad_history(ad_id: UUID) -> list[HistoryEntry]:
 def catalog_is_new() -> bool:
     """Whether nothing was ever written to the catalog."""
     return not AdChange.objects.exists()
+
+
+def ad_by_id(ad_id: UUID) -> Ad | None:
+    """The ad, if there is one."""
+    return Ad.objects.filter(pk=ad_id).first()
+
+
+def catalog_version() -> int:
+    """The last version of the log, 0 when it is empty."""
+    newest = AdChange.objects.order_by("-version").values_list("version", flat=True).first()
+    return newest or 0

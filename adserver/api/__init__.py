@@ -1,0 +1,1 @@
+"""The ads over HTTP: thin views over the services."""

@@ -1,0 +1,173 @@
+"""The ads' endpoints. Each checks the form of a request, calls one service, words the answer."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.urls import reverse
+from rest_framework.exceptions import ParseError
+from rest_framework.permissions import SAFE_METHODS, AllowAny, BasePermission
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from adserver import selectors, services
+from adserver.api import schema
+from adserver.api.parsers import CSVParser
+from adserver.api.permissions import IsOperator
+from adserver.api.queries import ads_asked_for, flag, page_of
+from adserver.api.representations import ad_json, history_json
+from adserver.catalog import lookup_ads
+from adserver.records import Actor, parse_fields
+from adserver.rows import check_rows, rows_from_json
+
+
+def _actor(request: Request) -> Actor:
+    return Actor(label=request.user.get_username(), user_id=request.user.pk)
+
+
+def _object(request: Request) -> dict[str, object]:
+    if not isinstance(request.data, dict):
+        raise ParseError("body: must be an object")
+    return request.data
+
+
+def _written(data: object, status: int, version: int, **headers: str) -> Response:
+    return Response(data, status=status, headers={"X-Catalog-Version": str(version), **headers})
+
+
+class AdDoor(APIView):
+    """The visitors' read and the operators' create on one path."""
+
+    def perform_authentication(self, request: Request) -> None:
+        """None for a read: it is public, whatever credentials come with it."""
+        if request.method not in SAFE_METHODS:
+            super().perform_authentication(request)
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Everybody may read."""
+        return [AllowAny()] if self.request.method in SAFE_METHODS else [IsOperator()]
+
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[BaseRenderer, str]:
+        """There is one form of the answer; the hot doors do not read `Accept` either."""
+        return super().perform_content_negotiation(request, force=True)
+
+    @schema.lookup
+    def get(self, request: Request) -> HttpResponse:
+        """Ads for a visitor.
+
+        Answers from memory with the live ads whose conditions the visitor meets: the earliest
+        `end_at` first, then by `id`. An attribute that is not given excludes nothing.
+        """
+        answer = lookup_ads(request.META.get("QUERY_STRING", "").encode("latin-1"))
+        return HttpResponse(
+            answer.body,
+            status=answer.status,
+            content_type="application/json",
+            headers=answer.text_headers(),
+        )
+
+    @schema.create_public
+    def post(self, request: Request) -> Response:
+        """Create an ad."""
+        fields = parse_fields(_object(request))
+        ad = services.ad_create(fields=fields, actor=_actor(request))
+        return _written({"msg": "Ad created", "data": ad.pk}, 201, ad.version)
+
+
+class AdList(APIView):
+    """All ads, for operators."""
+
+    permission_classes = (IsOperator,)
+
+    @schema.list_ads
+    def get(self, request: Request) -> Response:
+        """List ads, whatever their state."""
+        ads = ads_asked_for(request)
+        page, envelope = page_of(request, ads, ads.count())
+        return Response({**envelope, "results": [ad_json(ad) for ad in page]})
+
+    @schema.create
+    def post(self, request: Request) -> Response:
+        """Create an ad, and get it back."""
+        fields = parse_fields(_object(request))
+        ad = services.ad_create(fields=fields, actor=_actor(request))
+        location = request.build_absolute_uri(reverse("ad-detail", args=[ad.pk]))
+        return _written(ad_json(ad), 201, ad.version, Location=location)
+
+
+class AdDetail(APIView):
+    """One ad, for operators."""
+
+    permission_classes = (IsOperator,)
+
+    @schema.retrieve
+    def get(self, request: Request, ad_id: UUID) -> Response:
+        """One ad."""
+        ad = selectors.ad_by_id(ad_id)
+        if ad is None:
+            raise services.AdNotFoundError(ad_id)
+        return Response(ad_json(ad))
+
+    @schema.replace
+    def put(self, request: Request, ad_id: UUID) -> Response:
+        """Replace an ad: a field left out gets its default."""
+        fields = parse_fields(_object(request))
+        ad = services.ad_replace(ad_id=ad_id, fields=fields, actor=_actor(request))
+        return _written(ad_json(ad), 200, ad.version)
+
+    @schema.change
+    def patch(self, request: Request, ad_id: UUID) -> Response:
+        """Change an ad: a field left out stays as it is."""
+        raw = _object(request)
+        ad = services.ad_change(
+            ad_id=ad_id, change=lambda base: parse_fields(raw, base=base), actor=_actor(request)
+        )
+        return _written(ad_json(ad), 200, ad.version)
+
+    @schema.delete
+    def delete(self, request: Request, ad_id: UUID) -> Response:
+        """Delete an ad. Its history stays."""
+        version = services.ad_delete(ad_id=ad_id, actor=_actor(request))
+        return _written(None, 204, version)
+
+
+class AdHistory(APIView):
+    """Who changed an ad, when, and what."""
+
+    permission_classes = (IsOperator,)
+
+    @schema.history
+    def get(self, request: Request, ad_id: UUID) -> Response:
+        """The changes of an ad, the newest first; also of one that was deleted."""
+        entries = selectors.ad_history(ad_id)
+        if not entries:
+            raise services.AdNotFoundError(ad_id)
+        page, envelope = page_of(request, entries, len(entries))
+        return Response({**envelope, "results": [history_json(entry) for entry in page]})
+
+
+class AdImport(APIView):
+    """Many ads at once, all or none."""
+
+    permission_classes = (IsOperator,)
+    parser_classes = (*APIView.parser_classes, CSVParser)
+
+    @schema.import_ads
+    def post(self, request: Request) -> Response:
+        """Import up to 10 000 ads, all of them or, when a row is bad, none."""
+        dry_run = flag(request, "dry_run")
+        rows = rows_from_json(request.data, most=services.IMPORT_ROWS_MAX)
+        fields, errors = check_rows(rows)
+        named: list[dict[str, Any]] = [{"row": error.row, "msg": error.msg} for error in errors]
+        if dry_run:
+            return Response({"rows": len(rows), "errors": named})
+        if errors:
+            msg = f"rows: {len(errors)} of {len(rows)} are not valid, nothing was imported"
+            return Response({"msg": msg, "errors": named}, status=400)
+        ads = services.ads_import(rows=fields, actor=_actor(request))
+        version = ads[-1].version if ads else selectors.catalog_version()
+        return _written({"created": len(ads), "ids": [ad.pk for ad in ads]}, 201, version)

@@ -1,0 +1,175 @@
+"""How the REST API speaks: JSON in, JSON out, every error `{"msg": "<field>: <what is wrong>"}`."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import IO, Any, NoReturn
+
+import orjson
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DataError
+from django.http import Http404, UnreadablePostError
+from rest_framework import exceptions
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
+
+from adserver.records import InvalidAdError
+from adserver.rows import RowsError
+from adserver.services import TooManyRowsError
+from config.faults import RETRY_AFTER_S, STORE_AWAY, STORE_AWAY_MSG, TOO_LARGE_MSG, UNSTORABLE_MSG
+from runtime.errors import ConflictError, NotFoundError
+
+log = structlog.get_logger(__name__)
+# Longer integers than this belong to no field, and Python takes quadratic time to read them.
+_INTEGER_DIGITS_MAX = 40
+
+
+class OrjsonRenderer(BaseRenderer):
+    """JSON, times in UTC with `Z`."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """The bytes of `data`; none for None."""
+        if data is None:
+            return b""
+        try:
+            return orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)
+        except orjson.JSONEncodeError:
+            # Lone surrogates and huge numbers, both possible in an echo of bad input.
+            return json.dumps(data, default=str).encode()
+
+
+class StrictJSONParser(BaseParser):
+    """JSON by the letter of RFC 8259: no NaN, no key given twice.
+
+    Not with orjson, which keeps the last of two equal keys and makes floats of long integers.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The decoded body. ParseError says what is wrong with it."""
+        try:
+            return json.loads(
+                stream.read().decode(),
+                object_pairs_hook=_unique,
+                parse_int=_integer,
+                parse_constant=_no_constant,
+            )
+        except UnicodeDecodeError:
+            raise exceptions.ParseError("body: is not valid UTF-8") from None
+        except RecursionError:
+            raise exceptions.ParseError("body: is nested too deeply") from None
+        except json.JSONDecodeError as error:
+            raise exceptions.ParseError(
+                f"body: is not valid JSON (line {error.lineno}, column {error.colno})"
+            ) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise exceptions.ParseError(f"body: the key {twice[:40]!r} is given twice")
+    return result
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _INTEGER_DIGITS_MAX:
+        raise exceptions.ParseError("body: holds a number that is too long")
+    return int(digits)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise exceptions.ParseError(f"body: {name} is not a JSON number")
+
+
+_STATUS_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
+    ((InvalidAdError, RowsError, TooManyRowsError), 400),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+)
+_MSG_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
+    (STORE_AWAY, 503, STORE_AWAY_MSG),
+    (DataError, 400, UNSTORABLE_MSG),
+    (RequestDataTooBig, 413, TOO_LARGE_MSG),
+    (UnreadablePostError, 400, "body: ends too early"),
+    (SuspiciousOperation, 400, "request: is not valid"),
+    (Http404, 404, "path: nothing is here"),
+    (PermissionDenied, 403, "authorization: you may not do this"),
+)
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
+    """The answer to any exception of a view; what nobody foresaw is logged, and told nothing of."""
+    if isinstance(exc, exceptions.APIException):
+        return _response(exc.status_code, _framework_msg(exc, context), _headers(exc))
+    for kinds, status in _STATUS_OF:
+        if isinstance(exc, kinds):
+            return _response(status, str(exc))
+    for kinds, status, msg in _MSG_OF:
+        if isinstance(exc, kinds):
+            return _response(status, msg)
+    log.error("unhandled error", path=context["request"].path, exc_info=exc)
+    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
+
+
+def _response(status: int, msg: str, headers: dict[str, str] | None = None) -> Response:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Response({"msg": msg}, status=status, headers=headers)
+
+
+def _headers(exc: exceptions.APIException) -> dict[str, str]:
+    headers = {}
+    if auth_header := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if wait_s := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(wait_s) + 1)
+    return headers
+
+
+def _framework_msg(exc: exceptions.APIException, context: Mapping[str, Any]) -> str:
+    """The framework's error in our words; what our own code raised says it already."""
+    match exc:
+        case exceptions.NotAuthenticated():
+            return "authorization: a token or a session is needed"
+        case exceptions.AuthenticationFailed():
+            return f"authorization: {_flat(exc.detail)}"
+        case exceptions.PermissionDenied():
+            return f"authorization: {_flat(exc.detail)}"
+        case exceptions.MethodNotAllowed():
+            return f"method: {context['request'].method} is not possible here"
+        case exceptions.NotAcceptable():
+            return "accept: only application/json is offered"
+        case exceptions.UnsupportedMediaType():
+            offered = " or ".join(parser.media_type for parser in context["view"].parser_classes)
+            return f"content-type: must be {offered}"
+        case exceptions.NotFound():
+            return _flat(exc.detail) if ":" in str(exc.detail) else "path: nothing is here"
+        case _:
+            return _flat(exc.detail)
+
+
+def _flat(detail: Any, prefix: str = "") -> str:
+    if isinstance(detail, Mapping):
+        return "; ".join(_flat(value, f"{name}: ") for name, value in detail.items())
+    if isinstance(detail, list):
+        return "; ".join(_flat(value, prefix) for value in detail)
+    return f"{prefix}{detail}"
