@@ -1,22 +1,36 @@
-"""`python -m devstack run`, with the packages installed; `make` comes here through bootstrap.py."""
+"""`python -m devstack COMMAND`, with the packages installed; `make` comes here by bootstrap.py."""
 
+import os
 import sys
 
+from devstack.checks import lint
 from devstack.errors import StackError
 from devstack.stack import run
 
+# Two workers by default: enough to meet what only shows under concurrency, on any machine.
+_PYTEST = ("-m", "pytest", "-n", "2", "--dist", "loadgroup")
+BECOMES = {
+    "test": _PYTEST,
+    "drill": ("-m", "pytest", "-m", "drill"),
+    "bench": ("-m", "benchmarks"),
+}
 
-def main(arguments: list[str]) -> int:
-    """Carry out one command; gives the exit code."""
-    if arguments != ["run"]:
-        print("usage: python -m devstack run", file=sys.stderr)
+
+def main(command: str, arguments: list[str]) -> int:
+    """Carry out one command, or become the program that does; gives the exit code."""
+    if command in BECOMES:
+        os.execv(sys.executable, [sys.executable, *BECOMES[command], *arguments])  # noqa: S606
+    if command not in ("run", "lint") or arguments:
+        print(f"usage: python -m devstack run|lint|{'|'.join(BECOMES)}", file=sys.stderr)
         return 2
     try:
-        return run()
+        return run() if command == "run" else lint()
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:]))

@@ -1,0 +1,225 @@
+"""Makes the virtual environment, then hands over to the devstack inside it.
+
+    python3 devstack/bootstrap.py run|test|lint|bench|drill [ARGUMENT...]
+
+Run by whatever `python3` the machine has: standard library only, and no syntax younger than
+Python 3.6, so that an older one gets a clear line and not a traceback. Each set of requirements
+leaves a stamp in `.venv`; a second run sees them and goes straight on.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+REQUIREMENTS = ROOT / "requirements"
+# There while packages are being put in: an environment that still has it was torn by a crash.
+UNFINISHED = VENV / ".unfinished"
+OLDEST_PYTHON = (3, 11)
+# The newest Python the edge's server runs on.
+NEWEST_EDGE_PYTHON = (3, 12)
+COMMANDS = ("run", "test", "lint", "bench", "drill")
+BEGAN_S = time.monotonic()
+
+
+class BootstrapError(Exception):
+    """Something the engineer can put right; its text is the whole message."""
+
+
+def say(text: str) -> None:
+    """Print a step at once, with the seconds since the start."""
+    print(f"[{time.monotonic() - BEGAN_S:6.1f} s] {text}", flush=True)
+
+
+def quietly(command: "list[str]") -> None:
+    """Run a command in its own session, so that nothing of it outlives us when we are stopped.
+
+    CalledProcessError when it fails.
+    """
+    process = subprocess.Popen(command, cwd=str(ROOT), start_new_session=True)
+    try:
+        code = process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if code != 0:
+        raise subprocess.CalledProcessError(code, command)
+
+
+def answer(python: str, expression: str) -> str:
+    """What another interpreter prints for an expression; empty when it cannot run."""
+    try:
+        output = subprocess.check_output(
+            [python, "-c", f"import sys, sysconfig; print({expression})"],
+            stderr=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return output.decode().strip()
+
+
+def interpreter() -> str:
+    """The Python to make the environment with. BootstrapError when every one is too old.
+
+    Preferably one the edge runs on; any newer one does for all the rest.
+    """
+    if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_EDGE_PYTHON:
+        return sys.executable
+    for name in ("python3.12", "python3.11"):
+        path = shutil.which(name)
+        if path and answer(path, "sys.version_info[0]") == "3":
+            return path
+    if sys.version_info[:2] > NEWEST_EDGE_PYTHON:
+        return sys.executable
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    raise BootstrapError(f"Python 3.11 or 3.12 is needed; python3 here is {found}")
+
+
+def make_environment() -> None:
+    """Make `.venv` when there is none, anew when it is torn or its Python is gone."""
+    if PYTHON.exists() and not UNFINISHED.exists() and answer(str(PYTHON), "1") == "1":
+        return
+    python = interpreter()
+    say(f"making .venv with {python}")
+    shutil.rmtree(str(VENV), ignore_errors=True)
+    VENV.mkdir()
+    UNFINISHED.touch()
+    try:
+        quietly([python, "-m", "venv", str(VENV)])
+    except subprocess.CalledProcessError:
+        raise BootstrapError(
+            "Python's venv module cannot make .venv; on Debian: apt install python3-venv"
+        ) from None
+    # Tools in .venv/bin find the project from any directory, pytest's plugin among them.
+    for site_packages in VENV.glob("lib/python3.*/site-packages"):
+        (site_packages / "adhouse.pth").write_text(f"{ROOT}\n")
+    UNFINISHED.unlink()
+
+
+def lock_hash(name: str) -> str:
+    """Identifies one locked set of requirements."""
+    return hashlib.sha256((REQUIREMENTS / f"{name}.txt").read_bytes()).hexdigest()
+
+
+def stamp(name: str) -> Path:
+    """Holds the hash of the set that is installed."""
+    return VENV / f".installed-{name}"
+
+
+def stamped(name: str) -> str:
+    """What the stamp says; empty without one."""
+    return stamp(name).read_text() if stamp(name).exists() else ""
+
+
+def pip_install(names: "list[str]") -> None:
+    """Put locked sets into `.venv`, exactly as locked. CalledProcessError when that fails."""
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-input", "--no-deps", "--require-hashes"]
+    for name in names:
+        command += ["-r", str(REQUIREMENTS / f"{name}.txt")]
+    UNFINISHED.touch()
+    quietly(command)
+
+
+def install(names: "list[str]") -> None:
+    """Install the sets that are missing or were locked anew. BootstrapError when that fails."""
+    missing = [name for name in names if stamped(name) != lock_hash(name)]
+    if not missing:
+        return
+    say(f"installing locked requirements: {', '.join(missing)} (the first time takes a minute)")
+    try:
+        pip_install(missing)
+    except subprocess.CalledProcessError:
+        raise BootstrapError("pip could not install the locked requirements, see above") from None
+    for name in missing:
+        stamp(name).write_text(lock_hash(name))
+    UNFINISHED.unlink()
+
+
+def edge_obstacle() -> str:
+    """Why the edge's server cannot be compiled here; empty when it should be possible."""
+    version = answer(str(PYTHON), "'%d.%d' % sys.version_info[:2]")
+    if version not in ("3.11", "3.12"):
+        return f"Python 3.11 or 3.12 (this is {version})"
+    if not any(shutil.which(name) for name in (os.environ.get("CC", "cc").split()[0], "gcc")):
+        return "a C compiler (on Debian: apt install gcc)"
+    if not Path(answer(str(PYTHON), "sysconfig.get_paths()['include']"), "Python.h").exists():
+        return "Python's C headers (on Debian: apt install python3-dev)"
+    return ""
+
+
+def install_edge() -> None:
+    """Compile and install the edge's server; without it everything else still works."""
+    if stamped("edge") == lock_hash("edge"):
+        return
+    obstacle = edge_obstacle()
+    tried = f"failed {lock_hash('edge')}"
+    if not obstacle and stamped("edge") != tried:
+        say("compiling the edge's server")
+        try:
+            pip_install(["edge"])
+        except subprocess.CalledProcessError:
+            stamp("edge").write_text(tried)
+        else:
+            stamp("edge").write_text(lock_hash("edge"))
+        UNFINISHED.unlink()
+    if stamped("edge") != lock_hash("edge"):
+        reason = (
+            obstacle or "a C compiler that can build it (remove .venv/.installed-edge to retry)"
+        )
+        say(f"the edge needs {reason}; going on without it")
+
+
+def prepare(command: str) -> None:
+    """Bring `.venv` to what the command needs. One at a time: others wait."""
+    descriptor = os.open(str(REQUIREMENTS), os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another make that is preparing .venv")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        make_environment()
+        install(["base", "devstack"] + ([] if command == "run" else ["dev"]))
+        install_edge()
+    finally:
+        os.close(descriptor)
+
+
+def stop(_number: int, _frame: object) -> None:
+    """SIGTERM ends us as Ctrl-C does, so that what we started is cleared away."""
+    raise KeyboardInterrupt
+
+
+def main(arguments: "list[str]") -> int:
+    """Prepare, then become the devstack; returns only with an exit code for a failure."""
+    if not arguments or arguments[0] not in COMMANDS:
+        print(f"usage: python3 devstack/bootstrap.py {'|'.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        prepare(arguments[0])
+    except BootstrapError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f".venv cannot be prepared: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    os.chdir(str(ROOT))
+    os.execv(str(PYTHON), [str(PYTHON), "-m", "devstack", *arguments])  # noqa: S606
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
