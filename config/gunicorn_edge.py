@@ -37,10 +37,10 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """In the new worker, before it serves."""
-    from config import wiring, wsgi_edge
+    from config import wiring
     from runtime.metrics import RouteReporter
 
-    worker.running = [wiring.start("edge"), RouteReporter(wsgi_edge.routes)]
+    worker.running = [wiring.start("edge"), RouteReporter(wiring.hot_routes())]
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -6,6 +6,7 @@ variable (tests, commands) the metrics are those of this process.
 """
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from threading import Event, Thread
 
@@ -19,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from runtime.http.routes import Route, RouteTable
+from runtime.http.routes import Route
 from runtime.http.stats import LATENCY_BOUNDS_S
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -58,8 +59,8 @@ def observe_request(*, route: str, method: str, status: int, duration_s: float) 
 class RoutePublisher:
     """Publishes what the hot routes have counted since the last time."""
 
-    def __init__(self, table: RouteTable) -> None:
-        self._published = {route: route.stats.totals() for route in table}
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._published = {route: route.stats.totals() for route in routes}
 
     def publish(self) -> None:
         """Add the news to the metrics. Not to be called by two threads at once."""
@@ -73,8 +74,8 @@ class RoutePublisher:
 class RouteReporter:
     """Publishes once a second from a thread of its own, where no event loop can do it."""
 
-    def __init__(self, table: RouteTable, *, interval_s: float = 1.0) -> None:
-        self._publisher = RoutePublisher(table)
+    def __init__(self, routes: Iterable[Route], *, interval_s: float = 1.0) -> None:
+        self._publisher = RoutePublisher(routes)
         self._interval_s = interval_s
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="route-reporter", daemon=True)
@@ -98,6 +99,8 @@ def _add(route: Route, before: Totals, now: Totals) -> None:
     labels = route.path.decode(), route.method.decode()
     for status, count in now[0].items():
         _requests().labels(*labels, str(status)).inc(count - before[0].get(status, 0))
+    if now[1] == before[1]:
+        return
     histogram = _durations().labels(*labels)
     # Histograms offer no way to add many observations at once; a test holds these names.
     for value, count, old in zip(histogram._buckets, now[1], before[1], strict=True):

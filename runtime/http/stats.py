@@ -54,6 +54,14 @@ class RouteStats:
             self.statuses[status] = self.statuses.get(status, 0) + 1
             self.buckets[bisect_left(LATENCY_BOUNDS_S, duration_s)] += 1
 
+    def refuse(self, status: int) -> None:
+        """Count one answer to what was no request, so has no duration."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    def answered(self) -> int:
+        """How many answers there were."""
+        return self.usual + sum(self.statuses.values())
+
     def totals(self) -> tuple[dict[int, int], list[int], float]:
         """Answers by status, answers by bucket, and the sum of their durations in seconds."""
         usual, total_s = self.usual, self.total_s

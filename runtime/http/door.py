@@ -1,0 +1,123 @@
+"""What the connections of one worker share: routes, heads, the sweep, and whether it is leaving.
+
+One sweep a second looks at every connection and publishes what was counted. So no request pays
+for a timer: a connection only notes the sweep's tick at which it was last heard of.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from typing import TYPE_CHECKING, cast
+
+from uvicorn.server import ServerState
+
+from runtime.http.answer import Answer
+from runtime.http.errors import error_answer
+from runtime.http.heads import Heads
+from runtime.http.limits import Limits
+from runtime.http.routes import ReadRoute, RouteTable
+from runtime.metrics import RoutePublisher
+
+if TYPE_CHECKING:
+    from runtime.http.connection import HotConnection
+
+# Header blocks that are remembered, at most. Clients of one kind share one.
+_BLOCKS_MOST = 1024
+
+
+class Door:
+    """One worker's fast path; made by its first connection."""
+
+    def __init__(
+        self,
+        *,
+        routes: RouteTable,
+        server_state: ServerState,
+        limits: Limits,
+        loop: AbstractEventLoop,
+    ) -> None:
+        self.routes = routes
+        self.limits = limits
+        self.heads = Heads(server_state)
+        self.tick = 0
+        self.draining = False
+        # `GET <path>` -> route, for the shortcut that reads the request line itself.
+        self.lines = {
+            b"%b %b" % (route.method, route.path): route
+            for route in routes
+            if isinstance(route, ReadRoute) and route.method == b"GET"
+        }
+        # Requests that no route saw: counted like the others, under a name that no path has.
+        self.refused = ReadRoute(b"", b"(refused)", _refuse)
+        self._server_state = server_state
+        self._loop = loop
+        self._publisher = RoutePublisher([*routes, self.refused])
+        self._blocks: dict[bytes, bytes] = {}
+        self._answered = 0
+        loop.call_later(1.0, self._sweep)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        limits: Limits,
+        loop: AbstractEventLoop,
+    ) -> Door:
+        """The door of this server; without `hot_routes` in lifespan's state, one without routes."""
+        door = getattr(server_state, "door", None)
+        if not isinstance(door, cls):
+            routes = app_state.get("hot_routes")
+            door = cls(
+                routes=routes if isinstance(routes, RouteTable) else RouteTable(),
+                server_state=server_state,
+                limits=limits,
+                loop=loop,
+            )
+            server_state.door = door  # type: ignore[attr-defined]
+        return door
+
+    def connections(self) -> list[HotConnection]:
+        """Every open connection."""
+        return cast("list[HotConnection]", list(self._server_state.connections))
+
+    def shared_block(self, block: bytes) -> bytes:
+        """The same header block, as one object for all connections whose clients send it."""
+        if len(self._blocks) >= _BLOCKS_MOST:
+            self._blocks.clear()
+        return self._blocks.setdefault(block, block)
+
+    def drain(self) -> None:
+        """Begin to leave: next answers say so, and who does not ask within the grace is closed."""
+        if self.draining:
+            return
+        self.draining = True
+        self._loop.call_later(self.limits.farewell_s, self._dismiss)
+
+    def _dismiss(self) -> None:
+        for connection in self.connections():
+            connection.dismiss()
+        if self._server_state.connections:
+            self._loop.call_later(0.1, self._dismiss)
+        else:
+            self.publish()
+
+    def _sweep(self) -> None:
+        self.tick += 1
+        for connection in self.connections():
+            connection.check(self.tick)
+        self.publish()
+        if self._server_state.connections or not self.draining:
+            self._loop.call_later(1.0, self._sweep)
+
+    def publish(self) -> None:
+        """Bring metrics and uvicorn's own count up to date."""
+        self._publisher.publish()
+        answered = sum(route.stats.answered() for route in self.routes)
+        self._server_state.total_requests += answered - self._answered
+        self._answered = answered
+
+
+def _refuse(_query: bytes) -> Answer:
+    return error_answer(400, "request: is not valid HTTP")

@@ -1,0 +1,110 @@
+"""A small application for the tests: hot routes, and an ASGI application that mounts the same."""
+
+import asyncio
+import json
+
+from runtime.http.answer import Answer
+from runtime.http.routes import HotRequest, ReadRoute, Reply, RouteTable, WriteRoute
+
+HEADERS = ((b"x-catalog-version", b"7"),)
+
+
+def echo(query: bytes) -> Answer:
+    """The query as it came, in JSON."""
+    status = 400 if query.startswith(b"bad") else 200
+    return Answer(status, json.dumps({"query": query.decode("latin-1")}).encode(), HEADERS)
+
+
+def large(query: bytes) -> Answer:
+    """100 kB, whatever the query."""
+    return Answer(200, b'"%b"' % (b"x" * 100_000))
+
+
+def broken(query: bytes) -> Answer:
+    raise ZeroDivisionError(query)
+
+
+def save(request: HotRequest, reply: Reply) -> None:
+    """A durable write: answered at once, on the loop's next turn, or 20 ms later, as asked."""
+    answer = Answer(200, json.dumps({"saved": request.body.decode("latin-1")}).encode())
+    loop = asyncio.get_running_loop()
+    if b"later" in request.query:
+        loop.call_later(0.02, reply, answer)
+    elif b"soon" in request.query:
+        loop.call_soon(reply, answer)
+    else:
+        reply(answer)
+
+
+def table() -> RouteTable:
+    routes = RouteTable()
+    routes.read(b"GET", b"/hot", echo)
+    routes.read(b"GET", b"/large", large)
+    routes.read(b"GET", b"/broken", broken)
+    routes.write(b"POST", b"/save", save)
+    return routes
+
+
+class App:
+    """ASGI: the hot handlers as any framework would mount them, and a few routes of its own."""
+
+    def __init__(self, routes: RouteTable | None = None) -> None:
+        self.routes = routes
+        self.handlers = table()
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        body = await read_body(receive)
+        status, content, headers = await self._answer(scope, body)
+        headers = [
+            *headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(content)),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _lifespan(self, scope, receive, send):
+        await receive()
+        if self.routes is not None:
+            scope["state"]["hot_routes"] = self.routes
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope, body: bytes) -> Answer:
+        route = self.handlers.find(scope["method"].encode(), scope["raw_path"])
+        if isinstance(route, ReadRoute):
+            return route.handler(scope["query_string"])
+        if isinstance(route, WriteRoute):
+            future = asyncio.get_running_loop().create_future()
+            request = HotRequest(scope["query_string"], body, scope["headers"], "")
+            route.handler(request, future.set_result)
+            return await future
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.02)
+        return Answer(
+            404 if scope["path"] == "/missing" else 200,
+            json.dumps(
+                {
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "query": scope["query_string"].decode("latin-1"),
+                    "version": scope["http_version"],
+                    "body": body.decode("latin-1"),
+                }
+            ).encode(),
+        )
+
+
+async def read_body(receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return body
+        body += message["body"]
+        if not message["more_body"]:
+            return body
