@@ -111,7 +111,7 @@ _MSG_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], .
     (RequestDataTooBig, 413, TOO_LARGE_MSG),
     (UnreadablePostError, 400, "body: ends too early"),
     (SuspiciousOperation, 400, "request: is not valid"),
-    (Http404, 404, "path: nothing is here"),
+    (Http404, 404, "path: there is nothing here"),
     (PermissionDenied, 403, "authorization: you may not do this"),
 )
 
@@ -153,7 +153,9 @@ def _framework_msg(exc: exceptions.APIException, context: Mapping[str, Any]) -> 
         case exceptions.AuthenticationFailed():
             return f"authorization: {_flat(exc.detail)}"
         case exceptions.PermissionDenied():
-            return f"authorization: {_flat(exc.detail)}"
+            detail = _flat(exc.detail)
+            what = detail.removeprefix("CSRF Failed: ")
+            return f"{'authorization' if what == detail else 'csrf'}: {what}"
         case exceptions.MethodNotAllowed():
             return f"method: {context['request'].method} is not possible here"
         case exceptions.NotAcceptable():
@@ -162,7 +164,7 @@ def _framework_msg(exc: exceptions.APIException, context: Mapping[str, Any]) -> 
             offered = " or ".join(parser.media_type for parser in context["view"].parser_classes)
             return f"content-type: must be {offered}"
         case exceptions.NotFound():
-            return _flat(exc.detail) if ":" in str(exc.detail) else "path: nothing is here"
+            return _flat(exc.detail) if ":" in str(exc.detail) else "path: there is nothing here"
         case _:
             return _flat(exc.detail)
 

@@ -16,3 +16,5 @@ CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 # Hashing strength is not under test, and one real hash costs as much as a whole test.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Nothing is collected for the suite: each static file is looked up when it is asked for.
+WHITENOISE_AUTOREFRESH = True
