@@ -60,7 +60,6 @@ class Replica:
         self.gaps = 0
         self.failures = 0
         self._looked_at_s = time.monotonic()
-        self._spoilt = False
         self._connect = connect
         self._hints = hints
         self._poll_s = poll_s
@@ -90,13 +89,10 @@ class Replica:
             try:
                 self._follow()
                 pause_s = _RETRY_FIRST_S
-                continue
-            except (psycopg.Error, OSError) as error:
-                self._lost_database(error)
-            except Exception as error:  # noqa: BLE001 - see `_lost_track`
-                self._lost_track(error)
-            self._stopping.wait(pause_s)
-            pause_s = min(pause_s * 2, _RETRY_MOST_S)
+            except Exception as error:  # noqa: BLE001 - see `_failed`
+                self._failed(error)
+                self._stopping.wait(pause_s)
+                pause_s = min(pause_s * 2, _RETRY_MOST_S)
         self._close()
 
     def _follow(self) -> None:
@@ -110,7 +106,7 @@ class Replica:
         """Bring the index to the log's newest version. psycopg.Error when PostgreSQL is away."""
         looked_at_s = time.monotonic()
         connection = self._connected()
-        if self.index.version is None or self._spoilt:
+        if self._start_over:
             self._load_snapshot(connection)
         while not self._stopping.is_set() and not self._apply_changes(connection):
             pass
@@ -144,7 +140,6 @@ class Replica:
         version = load_snapshot(connection, self.index)
         self._start_over = False
         self.snapshots += 1
-        self._spoilt = False
         # A million ads are long-lived: the collector need never walk them again.
         gc.collect()
         gc.freeze()
