@@ -145,6 +145,7 @@ class CatalogIndex:
     def state(self) -> tuple[int | None, str, int, int]:
         """Version, hash (hexadecimal, the same for the same open ads), open ads, live ads."""
         with self._lock:
+            self._advance(self._clock())
             digest = self._sum.to_bytes(_HASH_BYTES, "big").hex()
             return self.version, digest, len(self._entries), len(self._live)
 
