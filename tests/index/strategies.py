@@ -24,6 +24,9 @@ def subsets(values: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
 
 ids = st.integers(0, 25).map(lambda n: UUID(int=n << 64))
 
+# What an ad may contain: PostgreSQL keeps no NUL.
+writable = st.characters(codec="utf-8", exclude_characters="\x00")
+
 
 @st.composite
 def records(draw: st.DrawFn, ad_id: st.SearchStrategy[UUID] = ids) -> AdRecord:
@@ -32,7 +35,7 @@ def records(draw: st.DrawFn, ad_id: st.SearchStrategy[UUID] = ids) -> AdRecord:
     return AdRecord(
         id=draw(ad_id),
         title="An ad",
-        content=draw(st.text(max_size=3)),
+        content=draw(st.text(writable, max_size=3)),
         start_at=moment(start),
         end_at=moment(draw(st.integers(start + 1, STEPS_MAX))),
         age_start=age_start,
