@@ -4,9 +4,10 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from config import health
+from config import health, pages
 
 urlpatterns = [
+    path("", pages.home, name="home"),
     path("healthz", health.healthz_view),
     path("readyz", health.readyz_view),
     path("metrics", health.metrics_view),

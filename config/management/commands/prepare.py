@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from accounts.services import operator_ensure
+from accounts.services import operator_ensure, operators_group_ensure
 from adserver.records import Actor
 from adserver.samples import sample_ads
 from adserver.selectors import catalog_is_new
@@ -20,6 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
+        operators_group_ensure()
         if operator_ensure(**operator_credentials(env.data_dir())):
             self.stdout.write(f"operator created, see {env.data_dir() / OPERATOR_FILE}")
         if catalog_is_new():

@@ -1,0 +1,190 @@
+"""The change log for people: the list of everything that was done, and the history of one ad."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import display
+
+from adserver.admin.filters import CappedPaginator, Choices, CountedOnce
+from adserver.admin.words import moment_words, value_words
+from adserver.models import Ad, AdChange
+from adserver.selectors import HistoryEntry, ad_history
+
+_VERSION_DIGITS_MAX = 18
+
+
+class OperationFilter(DropdownFilter):
+    """What was done."""
+
+    title = "what was done"
+    parameter_name = "operation"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Every operation there is."""
+        return [(value, label.capitalize()) for value, label in AdChange.Operation.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AdChange]) -> Any:
+        """The entries of the chosen operation."""
+        return queryset.filter(operation=self.value()) if self.value() else queryset
+
+
+class SinceFilter(DropdownFilter):
+    """How long ago, at most."""
+
+    title = "when"
+    parameter_name = "days"
+    names: Choices = [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        """The lengths of time to choose from."""
+        return self.names
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AdChange]) -> Any:
+        """The entries since then."""
+        if self.value() not in dict(self.names):
+            return queryset
+        since = timezone.now() - timedelta(days=int(self.value()))
+        return queryset.filter(created_at__gte=since)
+
+
+@admin.register(AdChange)
+class AdChangeAdmin(ModelAdmin):
+    """Everything that was ever done to an ad, newest first. To be read, not written."""
+
+    list_display = ("version", "at_shown", "actor_label", "operation_shown", "ad_shown")
+    list_display_links = None
+    list_filter = (OperationFilter, SinceFilter)
+    list_filter_submit = True
+    list_filter_sheet = True
+    list_fullwidth = True
+    list_per_page = 50
+    ordering = ("-version",)
+    actions = None
+    paginator = CappedPaginator
+    show_full_result_count = False
+    search_fields = ("actor_label",)
+    search_help_text = "Who, an ad's id, or a version"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
+        """The list that counts only once."""
+        return CountedOnce
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AdChange]:
+        """The entries with the ad's title, without the rest of the ad."""
+        return titled_changes()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AdChange], search_term: str
+    ) -> tuple[QuerySet[AdChange], bool]:
+        """Entries by who made them, by the ad's id, or by version."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        wanted = Q(actor_label__icontains=term)
+        if term.isascii() and term.isdigit() and len(term) <= _VERSION_DIGITS_MAX:
+            wanted |= Q(version=int(term))
+        try:
+            wanted |= Q(ad_id=UUID(term))
+        except ValueError:
+            pass
+        return queryset.filter(wanted), False
+
+    @display(description="When", ordering="version")
+    def at_shown(self, change: AdChange) -> str:
+        """When it was done."""
+        return moment_words(change.created_at)
+
+    @display(description="What", ordering="operation")
+    def operation_shown(self, change: AdChange) -> str:
+        """What was done."""
+        return operation_badge(change.operation)
+
+    @display(description="Ad")
+    def ad_shown(self, change: AdChange) -> str:
+        """The ad's title then, leading to its history."""
+        url = reverse("admin:adserver_ad_history", args=[change.ad_id])
+        return format_html('<a class="ah-link" href="{}">{}</a>', url, ad_title(change))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody writes the log by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody writes the log by hand."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody shortens the log by hand."""
+        return False
+
+
+def titled_changes() -> QuerySet[AdChange]:
+    """The log, newest first, each entry with the ad's title then (a deleted ad's last one) as
+    `ad_title`, and without the rest of the ad.
+    """
+    title = KeyTextTransform("title", "ad")
+    written = AdChange.objects.filter(ad_id=OuterRef("ad_id"), ad__isnull=False)
+    last_title = Subquery(written.order_by("-version").values(last=title)[:1])
+    changes = AdChange.objects.defer("ad").annotate(ad_title=Coalesce(title, last_title))
+    return changes.order_by("-version")
+
+
+def ad_title(change: AdChange) -> str:
+    """The title of the ad of one of `titled_changes`; its id when no entry has one any more."""
+    return getattr(change, "ad_title", None) or str(change.ad_id)
+
+
+def operation_badge(operation: str) -> str:
+    """What was done, as a coloured word."""
+    label = AdChange.Operation(operation).label
+    return format_html('<span class="ah-badge ah-badge-{}">{}</span>', operation, label)
+
+
+def history_page(request: HttpRequest, object_id: str, *, model_admin: Any) -> HttpResponse:
+    """Who changed an ad, when, and each field before and after; also of an ad that is deleted."""
+    if not model_admin.has_view_permission(request):
+        raise Http404
+    entries = ad_history(_uuid(object_id))
+    if not entries:
+        raise Http404
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "History",
+        "ad": Ad.objects.filter(pk=object_id).first(),
+        "ad_id": object_id,
+        "ad_title": next(entry.after["title"] for entry in entries if entry.after),
+        "entries": [_shown(entry) for entry in entries],
+    }
+    return TemplateResponse(request, "admin/adserver/ad/history.html", context)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Http404 from None
+
+
+def _shown(entry: HistoryEntry) -> dict[str, Any]:
+    return {
+        "version": entry.version,
+        "badge": operation_badge(entry.operation),
+        "actor": entry.actor,
+        "at": moment_words(entry.at),
+        "changed": [
+            (name, value_words(before), value_words(after))
+            for name, (before, after) in entry.changed.items()
+        ],
+    }

@@ -1,0 +1,21 @@
+// Under each time of a form: the same moment on the clock of the person who reads it.
+"use strict";
+
+window.addEventListener("load", () => {
+    const server_offset_s = Number(document.body.dataset.adminUtcOffset || 0);
+    for (const input of document.querySelectorAll('input[type="datetime-local"]')) {
+        const note = document.createElement("div");
+        note.className = "ah-local";
+        input.after(note);
+        const show = () => {
+            const moment_ms = Date.parse(`${input.value}Z`) - server_offset_s * 1000;
+            const local = new Date(moment_ms);
+            const differs = -local.getTimezoneOffset() * 60 !== server_offset_s;
+            note.textContent = differs && !Number.isNaN(moment_ms)
+                ? `On your clock: ${local.toLocaleString()}`
+                : "";
+        };
+        input.addEventListener("input", show);
+        show();
+    }
+});
