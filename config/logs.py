@@ -47,6 +47,11 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             # uvicorn brings handlers of its own; its lines go the common way.
             "uvicorn": {"handlers": [], "propagate": True},
             "uvicorn.error": {"handlers": [], "propagate": True, "level": level},
+            # Every request is logged once, by django-structlog, with its id. uvicorn looks
+            # whether a handler can be reached: not even a hot answer then asks for a line.
+            "uvicorn.access": {"handlers": [], "propagate": False},
+            # Any stranger can send a wrong Host: the request's own line says 400, that is enough.
+            "django.security.DisallowedHost": {"handlers": [], "propagate": False},
             "django.server": {"handlers": [], "propagate": True},
         },
     }
