@@ -28,7 +28,8 @@ def load(variables: Mapping[str, str] = DOT_ENV) -> dict[str, Any]:
 
     Raises MissingVariableError with the message of the first required variable that is empty.
     """
-    return _replace(yaml.safe_load(FILE.read_text()), variables)
+    file: dict[str, Any] = _replace(yaml.safe_load(FILE.read_text()), variables)
+    return file
 
 
 def names() -> set[str]:

@@ -1,0 +1,74 @@
+"""Production settings, in processes of their own: they are read once, at the start."""
+
+import subprocess
+import sys
+
+import pytest
+
+from config.env import BASE_DIR
+
+GOOD = {
+    "DJANGO_SETTINGS_MODULE": "config.settings.production",
+    "SECRET_KEY": "a-secret-for-this-test-" + "q7w1e9r3" * 5,
+    "DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:1/none",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "ALLOWED_HOSTS": "ads.example.com",
+}
+
+
+def _manage(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py ARGUMENTS` under production settings and nothing else."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR,
+        env={"PATH": "/usr/bin:/bin", **GOOD, **changes},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_deployment_check_is_clean():
+    result = _manage("check", "--deploy", "--fail-level", "WARNING")
+    assert result.returncode == 0, result.stderr
+    assert "no issues" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY must be set"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY must be set"),
+        ({"SECRET_KEY": "ab" * 40}, "SECRET_KEY must be set"),
+        ({"DEBUG": "1"}, "DEBUG must not be set"),
+        ({"DEBUG": "true"}, "DEBUG must not be set"),
+        ({"DATABASE_URL": ""}, "DATABASE_URL must be set"),
+        ({"REDIS_URL": ""}, "REDIS_URL must be set"),
+        ({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS must be set"),
+        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name hosts"),
+        ({"ALLOWED_HOSTS": "ads.example.com,*"}, "ALLOWED_HOSTS must name hosts"),
+    ],
+)
+def test_refuses_to_start(changes, complaint):
+    result = _manage("check", **changes)
+    assert result.returncode != 0
+    assert complaint in result.stderr.splitlines()[-1]
+
+
+def test_says_all_that_is_wrong_at_once():
+    result = _manage("check", SECRET_KEY="", DATABASE_URL="", DEBUG="yes")
+    last = result.stderr.splitlines()[-1]
+    assert all(name in last for name in ("SECRET_KEY", "DATABASE_URL", "DEBUG"))
+
+
+def test_the_deployment_check_minds_what_is_switched_off():
+    result = _manage("check", "--deploy", "--fail-level", "WARNING", SECURE_HSTS_SECONDS="0")
+    assert result.returncode != 0
+    assert "security.W004" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["SESSION_COOKIE", "CSRF_COOKIE"])
+def test_cookies_are_for_https_only(name):
+    code = f"from django.conf import settings; print(settings.{name}_SECURE)"
+    assert _manage("shell", "--verbosity", "0", "-c", code).stdout.strip() == "True"
