@@ -12,7 +12,7 @@ from itertools import islice
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, Max, OuterRef
+from django.db.models import Max
 from django.utils import timezone
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ from adserver.records import (
     fields_of,
     render,
 )
+from adserver.selectors import trimmable_changes
 from runtime.errors import ConflictError, NotFoundError
 
 # Any number no other advisory lock of the product uses.
@@ -296,6 +297,5 @@ def changelog_trim(*, before: datetime) -> int:
     and so the newest of all, from which the next version is counted. A replica that stood still
     for longer than what is kept reads a new snapshot.
     """
-    newer = AdChange.objects.filter(ad_id=OuterRef("ad_id"), version__gt=OuterRef("version"))
-    deleted, _ = AdChange.objects.filter(Exists(newer), created_at__lt=before).delete()
+    deleted, _ = trimmable_changes(before).delete()
     return deleted

@@ -1,0 +1,61 @@
+"""`manage.py import_ads FILE`: ads from a CSV or JSON lines file of any length, all or none."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from adserver.management.reporting import clear_errors, progress
+from adserver.records import Actor, AdFields
+from adserver.rows import RowsError, check_rows, rows_from_csv, rows_from_json_lines
+from adserver.services import ads_import_all
+
+ACTOR = Actor("import_ads")
+_READERS = {"csv": rows_from_csv, "jsonl": rows_from_json_lines}
+_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+class Command(BaseCommand):
+    help = "Adds the ads of a CSV file (with a header line) or of a file with one JSON ad a line."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, help="UTF-8; .csv, .jsonl or .ndjson")
+        parser.add_argument("--format", choices=sorted(_READERS), help="default: by the suffix")
+        parser.add_argument("--dry-run", action="store_true", help="check, write nothing")
+
+    def handle(self, *args: Any, file: Path, dry_run: bool, **options: Any) -> None:
+        ads = self._checked(file, options["format"])
+        if dry_run:
+            self.stdout.write(f"{len(ads)} rows are good, nothing was written")
+            return
+        with (
+            clear_errors(),
+            progress("ads", total=len(ads), file=options.get("stderr")) as advance,
+        ):
+            count = ads_import_all(rows=ads, actor=ACTOR, progress=advance)
+        self.stdout.write(f"{count} ads added")
+
+    def _checked(self, file: Path, form: str | None) -> list[AdFields]:
+        """The file's ads; CommandError, after a line for every bad row, when one is bad."""
+        form = form or _SUFFIXES.get(file.suffix.lower())
+        if form is None:
+            raise CommandError(f"{file}: say with --format what it is, the suffix does not")
+        try:
+            rows = _READERS[form](_text(file))
+        except RowsError as error:
+            raise CommandError(f"{file}: {error}") from None
+        ads, errors = check_rows(rows)
+        for error in errors:
+            self.stderr.write(f"row {error.row}: {error.msg}")
+        if errors:
+            raise CommandError(f"{len(errors)} of {len(rows)} rows are bad, nothing was written")
+        return ads
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file}: is not UTF-8 text, see byte {error.start}") from None
