@@ -30,7 +30,7 @@ VISITORS: list[Visitor] = [
 
 def fields(**changes: Any) -> AdFields:
     """An ad that runs from an hour before noon to an hour after it, unless told otherwise."""
-    values = {
+    values: dict[str, Any] = {
         "title": "A good title",
         "content": "Words",
         "start_at": NOON - HOUR,

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from adserver import services
 from adserver.models import Ad, AdChange
+from adserver.records import Actor
 from adserver.replica import Replica
 from tests.adserver.support import (
     ACTOR,
@@ -117,7 +118,7 @@ def test_replayed_changes_equal_a_fresh_index(name: str, clock: Clock, replica: 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("clock")
 def test_every_write_leaves_a_gapless_log_with_its_actor(name: str) -> None:
-    ads = services.ads_import(rows=_START, actor=services.Actor("first"))
+    ads = services.ads_import(rows=_START, actor=Actor("first"))
     CASES[name](ads)
     changes = list(AdChange.objects.all())
     assert [change.version for change in changes] == list(range(1, len(changes) + 1))

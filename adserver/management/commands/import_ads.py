@@ -45,8 +45,8 @@ class Command(BaseCommand):
         except RowsError as error:
             raise CommandError(f"{file}: {error}") from None
         ads, errors = check_rows(rows)
-        for error in errors:
-            self.stderr.write(f"row {error.row}: {error.msg}")
+        for bad in errors:
+            self.stderr.write(f"row {bad.row}: {bad.msg}")
         if errors:
             raise CommandError(f"{len(errors)} of {len(rows)} rows are bad, nothing was written")
         return ads
