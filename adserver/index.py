@@ -21,7 +21,7 @@ from uuid import UUID
 
 from adserver.blocks import BLOCK_ADS, Conditions, Entry, OrderedBlocks, conditions_of
 from adserver.records import AdRecord, epoch_us, render
-from adserver.targeting import ad_mask
+from adserver.targeting import ad_mask, need_of
 
 # First ads kept per segment: a page of the usual sizes comes from here without touching a block.
 FRONT_ADS = 160
@@ -39,7 +39,7 @@ _HASH_MODULUS = 1 << (8 * _HASH_BYTES)
 
 
 class Segment:
-    """What all visitors with one need get. `seen` counts the events that are worked in."""
+    """What visitors with the same attributes get. `seen` counts the events that are worked in."""
 
     __slots__ = ("complete", "front", "keys", "seen", "total")
 
@@ -118,22 +118,22 @@ class CatalogIndex:
 
     # Reading: any thread.
 
-    def query(self, need: int, offset: int, limit: int) -> tuple[int | None, int, list[bytes]]:
-        """Version, number of all ads that fit `need`, and the JSON of those on the page.
+    def query(self, visitor: int, offset: int, limit: int) -> tuple[int | None, int, list[bytes]]:
+        """Version, number of all ads that fit, and the JSON of those on the page.
 
-        `need` is made by `targeting.visitor_need`. Version None: nothing is loaded yet.
+        `visitor` is a `targeting.visitor_code`. Version None: nothing is loaded yet.
         """
         now_ns = self._clock()
         with self._lock:
             if not self._from_ns <= now_ns < self._turn_ns:
                 self._advance(now_ns)
-            segment = self._segments.get(need)
+            segment = self._segments.get(visitor)
             if segment is None or segment.seen != self._seen:
-                segment = self._refresh(need, segment)
+                segment = self._refresh(visitor, segment)
             last = offset + limit
             if segment.complete or last <= len(segment.front):
                 return self.version, segment.total, segment.front[offset:last]
-            return self.version, segment.total, self._page(need, offset, limit)
+            return self.version, segment.total, self._page(visitor, offset, limit)
 
     def contains(self, ad_id: UUID) -> bool:
         """Whether the ad is live now."""
@@ -244,21 +244,22 @@ class CatalogIndex:
             del self._events[:half]
             self._dropped += half
 
-    def _refresh(self, need: int, segment: Segment | None) -> Segment:
+    def _refresh(self, visitor: int, segment: Segment | None) -> Segment:
         if segment is None or segment.seen < self._dropped:
-            return self._work_out(need)
+            return self._work_out(visitor)
+        need = need_of(visitor)
         for change, entry in self._events[segment.seen - self._dropped :]:
             if entry.mask & need == need:
                 _work_in(segment, change, entry)
         segment.seen = self._seen
         if not segment.complete and len(segment.front) < _FRONT_ADS_MIN:
-            return self._work_out(need)
+            return self._work_out(visitor)
         return segment
 
-    def _work_out(self, need: int) -> Segment:
+    def _work_out(self, visitor: int) -> Segment:
         """Work a segment out from the blocks and remember it."""
         segment = Segment()
-        conditions = conditions_of(need)
+        conditions = conditions_of(need_of(visitor))
         for block, slots in self._live.matches(conditions):
             segment.total += slots.bit_count()
             if len(segment.front) < FRONT_ADS:
@@ -267,14 +268,14 @@ class CatalogIndex:
                 segment.front += [entry.json for entry in entries]
         _trim(segment)
         segment.seen = self._seen
-        if need not in self._segments and len(self._segments) >= SEGMENTS_MAX:
+        if visitor not in self._segments and len(self._segments) >= SEGMENTS_MAX:
             del self._segments[next(iter(self._segments))]
-        self._segments[need] = segment
+        self._segments[visitor] = segment
         return segment
 
-    def _page(self, need: int, offset: int, limit: int) -> list[bytes]:
+    def _page(self, visitor: int, offset: int, limit: int) -> list[bytes]:
         """A page beyond the remembered front, read from the blocks."""
-        return _read_page(self._live, conditions_of(need), offset, limit)
+        return _read_page(self._live, conditions_of(need_of(visitor)), offset, limit)
 
 
 def _live_blocks(entries: dict[int, Entry], now_us: int) -> OrderedBlocks:

@@ -41,23 +41,41 @@ def ad_mask(ad: AdRecord | AdFields) -> int:
     return mask
 
 
-def visitor_need(
+# A visitor in one small number: per attribute a field, 0 where it is not given. Each field has
+# three spare bits above it, so that up to seven of one kind add up without reaching the next.
+_AGE_SHIFT, _COUNTRY_SHIFT, _GENDER_SHIFT, _PLATFORM_SHIFT, VISITOR_BITS = 0, 11, 22, 27, 32
+_FIELDS = (
+    (_AGE_SHIFT, 0xFF, 0),
+    (_COUNTRY_SHIFT, 0xFF, _AGE_BITS - 1),
+    (_GENDER_SHIFT, 0x3, _GENDER_FROM - 1),
+    (_PLATFORM_SHIFT, 0x3, _PLATFORM_FROM - 1),
+)
+
+
+def visitor_code(
     *,
     age: int | None = None,
     country: str | None = None,
     gender: str | None = None,
     platform: str | None = None,
 ) -> int:
-    """The bits of the values a visitor gives; KeyError for a value that does not exist."""
-    need = 0
-    if age is not None:
-        need |= 1 << age
+    """The attributes a visitor gives as one number; KeyError for a value that does not exist."""
+    code = age or 0
     if country is not None:
-        need |= 1 << COUNTRY_BIT[country]
+        code |= COUNTRY_BIT[country] - _AGE_BITS + 1 << _COUNTRY_SHIFT
     if gender is not None:
-        need |= 1 << GENDER_BIT[gender]
+        code |= GENDER_BIT[gender] - _GENDER_FROM + 1 << _GENDER_SHIFT
     if platform is not None:
-        need |= 1 << PLATFORM_BIT[platform]
+        code |= PLATFORM_BIT[platform] - _PLATFORM_FROM + 1 << _PLATFORM_SHIFT
+    return code
+
+
+def need_of(visitor: int) -> int:
+    """The bits of the values that a visitor (by `visitor_code`) gives."""
+    need = 0
+    for shift, mask, before_first in _FIELDS:
+        if value := visitor >> shift & mask:
+            need |= 1 << before_first + value
     return need
 
 
@@ -71,16 +89,17 @@ def bit_positions(mask: int) -> list[int]:
     return positions
 
 
-def exclusions(ad: AdRecord, *, now_us: int, need: int) -> list[str]:
+def exclusions(ad: AdRecord, *, now_us: int, visitor: int) -> list[str]:
     """Why the ad is not shown to a visitor: names among `start_at`, `end_at`, `age`, `country`,
-    `gender`, `platform`; empty when it is shown. `now_us` is microseconds since the epoch.
+    `gender`, `platform`; empty when it is shown. `now_us` is microseconds since the epoch,
+    `visitor` a `visitor_code`.
     """
     reasons = []
     if now_us < epoch_us(ad.start_at):
         reasons.append("start_at")
     if now_us >= epoch_us(ad.end_at):
         reasons.append("end_at")
-    missing = need & ~ad_mask(ad)
+    missing = need_of(visitor) & ~ad_mask(ad)
     names = ("age", "country", "gender", "platform")
     reasons += [name for name, field in zip(names, FIELD_MASKS, strict=True) if missing & field]
     return reasons

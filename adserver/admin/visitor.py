@@ -75,10 +75,10 @@ def _public_query(request: HttpRequest) -> str:
 
 def _shown(request: HttpRequest, query: bytes, body: bytes) -> dict[str, Any]:
     """The ads of the answer as cards, and a page of the others with their reasons."""
-    need, offset, _ = _asked(query)
+    visitor, offset, _ = _asked(query)
     answer = orjson.loads(body)
     ads = [parse_record(orjson.dumps(ad)) for ad in answer["ads"]]
-    others = _others(request, need, request.GET.get("q", "").strip())
+    others = _others(request, visitor, request.GET.get("q", "").strip())
     in_answer = {ad.id for ad in ads}
     last = offset + len(ads)
     return {
@@ -90,7 +90,7 @@ def _shown(request: HttpRequest, query: bytes, body: bytes) -> dict[str, Any]:
         "newest_version": _newest_version(),
         "cards": [(ad, targeting_words(ad), moment_words(ad.end_at)) for ad in ads],
         "others_page": others,
-        "others": [_explained(ad, need, in_answer, request) for ad in others],
+        "others": [_explained(ad, visitor, in_answer, request) for ad in others],
         "page_query": _page_query(request),
     }
 
@@ -114,7 +114,7 @@ def _page_query(request: HttpRequest) -> str:
     return kept.urlencode()
 
 
-def _others(request: HttpRequest, need: int, text: str) -> Any:
+def _others(request: HttpRequest, visitor: int, text: str) -> Any:
     """A page of open ads: those that the search finds, else those that do not fit."""
     ads = Ad.objects.order_by("end_at", "id")
     if text:
@@ -144,10 +144,10 @@ def _fitting(request: HttpRequest) -> Q:
 
 
 def _explained(
-    ad: Ad, need: int, in_answer: Iterable[UUID], request: HttpRequest
+    ad: Ad, visitor: int, in_answer: Iterable[UUID], request: HttpRequest
 ) -> dict[str, Any]:
     record = record_of(ad)
-    names = exclusions(record, now_us=epoch_us(timezone.now()), need=need)
+    names = exclusions(record, now_us=epoch_us(timezone.now()), visitor=visitor)
     return {
         "ad": ad,
         "targeting": targeting_words(ad),

@@ -12,7 +12,7 @@ from adserver.index import CatalogIndex
 from adserver.models import Ad, record_of
 from adserver.records import Actor, AdFields, epoch_us
 from adserver.replica import Replica, load_snapshot
-from tests.index.reference import Visitor, expected, need_of
+from tests.index.reference import Visitor, expected, code_of
 
 ACTOR = Actor("tester")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -99,7 +99,7 @@ def assert_answers(
     index: CatalogIndex, now_ns: int, visitor: Visitor, offset: int, limit: int
 ) -> None:
     ads = [record_of(ad) for ad in Ad.objects.all()]
-    _, total, page = index.query(need_of(visitor), offset, limit)
+    _, total, page = index.query(code_of(visitor), offset, limit)
     assert (total, page) == expected(
         ads, now_ns=now_ns, visitor=visitor, offset=offset, limit=limit
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from adserver.records import AdRecord, epoch_us, render
-from adserver.targeting import COUNTRY_BIT, GENDER_BIT, PLATFORM_BIT, visitor_need
+from adserver.targeting import COUNTRY_BIT, GENDER_BIT, PLATFORM_BIT, visitor_code
 
 Visitor = dict[str, object]
 
@@ -32,8 +32,8 @@ def expected(
     return len(found), [render(ad) for ad in found[offset : offset + limit]]
 
 
-def need_of(visitor: Visitor) -> int:
-    return visitor_need(**visitor)  # type: ignore[arg-type]
+def code_of(visitor: Visitor) -> int:
+    return visitor_code(**visitor)  # type: ignore[arg-type]
 
 
 COUNTRIES = ("TW", "JP", "US")

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from adserver import blocks, index
 from adserver.index import CatalogIndex
 from adserver.records import AdRecord, epoch_us
-from tests.index.reference import expected, need_of
+from tests.index.reference import code_of, expected
 from tests.index.strategies import EPOCH, STEPS_MAX, ids, moment, records, visitors
 
 START_NS = epoch_us(EPOCH) * 1000
@@ -54,7 +54,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(visitor=visitors, offset=st.integers(0, 12), limit=st.integers(1, 12))
     def query(self, visitor: dict[str, object], offset: int, limit: int) -> None:
-        answer = self.index.query(need_of(visitor), offset, limit)
+        answer = self.index.query(code_of(visitor), offset, limit)
         total, page = expected(
             self.ads.values(), now_ns=self.now_ns, visitor=visitor, offset=offset, limit=limit
         )

@@ -9,7 +9,7 @@ from adserver import index as index_module
 from adserver.index import CatalogIndex
 from adserver.records import AdRecord, epoch_us
 from adserver.samples import random_ads
-from tests.index.reference import expected, need_of
+from tests.index.reference import code_of, expected
 from tests.index.strategies import EPOCH
 
 NOW_NS = epoch_us(EPOCH) * 1000
@@ -59,7 +59,7 @@ def test_random_catalog_under_writes_and_time(count: int) -> None:
             now_ns += random.randint(0, YEAR_NS // 60)
         visitor = random_visitor(random)
         offset, limit = random.choice((0, 3, 90, 150, 400)), random.choice((1, 10, 100))
-        answer = index.query(need_of(visitor), offset, limit)
+        answer = index.query(code_of(visitor), offset, limit)
         wanted = expected(ads.values(), now_ns=now_ns, visitor=visitor, offset=offset, limit=limit)
         assert answer == (version, *wanted)
 
@@ -113,7 +113,7 @@ def test_memory_of_segments_and_events_is_bounded(monkeypatch: pytest.MonkeyPatc
     index = CatalogIndex(clock=lambda: NOW_NS)
     index.load(ads[:100], version=0)
     for version, ad in enumerate(ads[100:], start=1):
-        index.query(need_of({"age": version}), 0, 10)
+        index.query(code_of({"age": version}), 0, 10)
         index.apply(version=version, ad_id=ad.id, record=ad)
     assert len(index._segments) <= 10
     assert len(index._events) <= 10

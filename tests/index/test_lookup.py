@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adserver.fastpath import AdLookup, InvalidQueryError, parse_query
 from adserver.index import CatalogIndex
-from adserver.targeting import visitor_need
+from adserver.targeting import visitor_code
 from tests.index.strategies import EPOCH
 from tests.index.test_index_sizes import NOW_NS, catalog
 
@@ -53,8 +53,8 @@ def test_quick_and_careful_reading_agree(lookup: AdLookup, pairs, data: st.DataO
     if isinstance(parsed, str):
         assert (answer.status, json.loads(answer.body)) == (400, {"msg": parsed})
         return
-    need, offset, limit = parsed
-    _, total, page = lookup._query(need, offset, limit)
+    visitor, offset, limit = parsed
+    _, total, page = lookup._query(visitor, offset, limit)
     body = json.loads(answer.body)
     assert answer.status == 200
     assert answer.headers == ((b"x-catalog-version", b"41"),)
@@ -96,8 +96,8 @@ def test_each_mistake_has_its_words(lookup: AdLookup, query: bytes, msg: str) ->
     [
         (b"", (0, 0, 10)),
         (b"age=&country=&gender=&platform=&offset=&limit=", (0, 0, 10)),
-        (b"unknown=1&age=25", (visitor_need(age=25), 0, 10)),
-        (b"age=%32%35&limit=100&offset=0", (visitor_need(age=25), 0, 100)),
+        (b"unknown=1&age=25", (visitor_code(age=25), 0, 10)),
+        (b"age=%32%35&limit=100&offset=0", (visitor_code(age=25), 0, 100)),
         (b"name=%E5%8F%B0&x=\xff%ff&%", (0, 0, 10)),
         (b"AGE=300&Country=zz", (0, 0, 10)),
         (b"offset=1000&limit=1", (0, 1000, 1)),
