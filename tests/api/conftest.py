@@ -1,8 +1,6 @@
 """Operators of several kinds, each with a client that sends their token."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -10,20 +8,6 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 
 from accounts.models import User
-
-NOW = datetime.now(UTC).replace(microsecond=0)
-DAY = timedelta(days=1)
-
-
-def ad_body(**changes: Any) -> dict[str, Any]:
-    """A valid ad that is live for a day, as a client sends it."""
-    body = {
-        "title": "A good title",
-        "content": "Words",
-        "start_at": (NOW - DAY).isoformat(),
-        "end_at": (NOW + DAY).isoformat(),
-    }
-    return body | changes
 
 
 def client_of(user: User) -> Client:

@@ -7,7 +7,7 @@ from django.test import Client
 
 from accounts.models import User
 from adserver.models import Ad
-from tests.api.conftest import ad_body
+from tests.api.bodies import ad_body
 
 SOME_ID = uuid.UUID("0192f0aa-0000-7000-8000-000000000001")
 OPERATOR_ENDPOINTS = [

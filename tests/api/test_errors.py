@@ -9,7 +9,7 @@ from django.test import Client
 from adserver import services
 from adserver.models import AdChange
 from config.api import OrjsonRenderer
-from tests.api.conftest import ad_body
+from tests.api.bodies import ad_body
 
 JSON = "application/json"
 

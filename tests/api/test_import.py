@@ -7,7 +7,7 @@ import pytest
 
 from adserver.models import Ad, AdChange, record_of
 from adserver.rows import rows_to_csv
-from tests.api.conftest import ad_body
+from tests.api.bodies import ad_body
 
 PATH = "/api/v1/ads/import/"
 TIMES = "2026-01-01T00:00:00Z,2099-01-01T00:00:00Z"

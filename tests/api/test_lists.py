@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from adserver.records import Actor, AdFields
 from adserver.services import ads_close_ended, ads_import
-from tests.api.conftest import ad_body
+from tests.api.bodies import ad_body
 
 HOUR = timedelta(hours=1)
 

@@ -1,0 +1,73 @@
+"""The OpenAPI schema is true: what it promises is what both ports do."""
+
+import json
+
+import httpx
+import pytest
+import schemathesis
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.contract.conftest import PORTS, url_of
+
+pytestmark = pytest.mark.xdist_group("contract")
+
+# Whether valid input is accepted is left out: the schema cannot say that a start is before an end.
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+DOCUMENT = json.loads(
+    OpenApiJsonRenderer().render(
+        SchemaGenerator().get_schema(request=None, public=True), renderer_context={}
+    )
+)
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def test_the_served_schema_is_the_tested_one(stack):
+    served = httpx.get(f"{stack.url}/api/v1/schema/?format=json")
+    assert served.json() == DOCUMENT
+    as_yaml = httpx.get(f"{stack.url}/api/v1/schema/")
+    assert as_yaml.headers["content-type"].startswith("application/vnd.oai.openapi")
+    assert as_yaml.text.startswith("openapi: 3")
+
+
+@schema.include(operation_id="ads_for_visitor").parametrize()
+@pytest.mark.parametrize("port", PORTS)
+@settings(FEW, max_examples=100)
+def test_the_visitors_read(case, port, stack):
+    case.call_and_validate(base_url=url_of(stack, port), checks=CHECKS)
+
+
+@schema.exclude(operation_id="ads_for_visitor").parametrize()
+@FEW
+def test_the_operators_endpoints(case, stack):
+    headers = {"authorization": f"Token {stack.operator['token']}"}
+    case.call_and_validate(
+        base_url=stack.url, headers=headers, checks=CHECKS, excluded_checks=[ignored_auth]
+    )
+
+
+def test_the_docs_page_needs_no_internet(stack):
+    page = httpx.get(f"{stack.url}/api/v1/docs/")
+    assert page.status_code == 200
+    assert "https://" not in page.text
+    assert "http://" not in page.text
+    sources = [part.split('"')[0] for part in page.text.replace("href=", "src=").split('src="')[1:]]
+    assert len(sources) == 4
+    for source in sources:
+        assert httpx.get(f"{stack.url}{source}").status_code == 200
