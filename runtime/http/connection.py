@@ -190,11 +190,12 @@ class HotConnection(HttpToolsProtocol):
             answer = route.handler(query)
         except Exception:
             self.logger.exception("Exception in hot handler of %r", route.path)
-            answer = INTERNAL_ERROR
+            answer, close = INTERNAL_ERROR, True
         self._write(answer, close=close)
         route.stats.add(answer.status, perf_counter() - started_s)
 
     def _write(self, answer: Answer, *, close: bool) -> None:
+        self._tick = self.door.tick
         output = self.door.heads.encode(answer, close=close)
         if not self._feeding:
             self.transport.write(output)
@@ -222,6 +223,7 @@ class HotConnection(HttpToolsProtocol):
         """The ASGI application has answered."""
         self.server_state.total_requests += 1
         self._active = None
+        self._tick = self.door.tick
         self.take_turns()
 
     def _settle(self) -> None:
@@ -242,8 +244,6 @@ class HotConnection(HttpToolsProtocol):
                 or self.flow.write_paused
                 or self.door.draining
             )
-            if not (self._in_head or self._in_body):
-                self._tick = self.door.tick
         else:
             self._quiet = False
             # One write that is under way is what a client usually waits for without a word.
@@ -269,6 +269,7 @@ class HotConnection(HttpToolsProtocol):
             self._close()
         else:
             cycle.disconnected = True
+            cycle.waiting_for_100_continue = False
             cycle.message_event.set()
             self._active = None
             self._refuse(answer)

@@ -19,7 +19,6 @@ from uvicorn.server import ServerState
 from runtime.http.connection import HotConnection
 from runtime.http.errors import error_answer
 from runtime.http.routes import HotRequest, ReadRoute, Route, WriteRoute
-from runtime.http.stats import FIRST_BOUND_S
 from runtime.http.turns import INTERNAL_ERROR, ReadTurn
 
 _NOT_HTTP = error_answer(400, "request: is not valid HTTP")
@@ -86,7 +85,9 @@ class FastPathProtocol(HotConnection):
             answer = route.handler(query)
         except Exception:
             self.logger.exception("Exception in hot handler of %r", route.path)
-            answer = INTERNAL_ERROR
+            self._write(INTERNAL_ERROR, close=True)
+            route.stats.add(500, perf_counter() - started_s)
+            return
         status, body, headers = answer
         heads = self.door.heads
         if (
@@ -97,17 +98,12 @@ class FastPathProtocol(HotConnection):
             self.transport.write(b"%b%d\r\n\r\n%b" % (heads.usual, len(body), body))
         else:
             self.transport.write(heads.encode(answer, close=False))
-        duration_s = perf_counter() - started_s
-        stats = route.stats
-        if status == 200 and duration_s <= FIRST_BOUND_S:
-            stats.usual += 1
-            stats.total_s += duration_s
-        else:
-            stats.add(status, duration_s)
+        route.stats.add(status, perf_counter() - started_s)
 
     def _feed(self, data: bytes) -> None:
         lesson = self._quiet and self._lessons < _LESSONS_MOST
-        arriving, body_bytes = self._in_head or self._in_body, self._body_bytes
+        arriving = self._in_head or self._in_body
+        body_bytes = self._body_bytes if arriving else 0
         self._begun = 0
         self._feeding = True
         try:

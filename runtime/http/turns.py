@@ -66,6 +66,7 @@ class WriteTurn:
             if self._protocol is not None:
                 self._protocol.logger.exception("Exception in hot handler of %r", self.route.path)
             if self.answer is None:
+                self.close = True
                 self._reply(INTERNAL_ERROR)
 
     def _reply(self, answer: Answer) -> None:

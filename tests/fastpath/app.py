@@ -25,15 +25,16 @@ def broken(query: bytes) -> Answer:
 
 
 def save(request: HotRequest, reply: Reply) -> None:
-    """A durable write: answered at once, on the loop's next turn, or 20 ms later, as asked."""
+    """A durable write: answered at once, or after as many turns of the loop as `later` is said."""
     answer = Answer(200, json.dumps({"saved": request.body.decode("latin-1")}).encode())
-    loop = asyncio.get_running_loop()
-    if b"later" in request.query:
-        loop.call_later(0.02, reply, answer)
-    elif b"soon" in request.query:
-        loop.call_soon(reply, answer)
-    else:
+    _later(request.query.count(b"later"), reply, answer)
+
+
+def _later(turns: int, reply: Reply, answer: Answer) -> None:
+    if turns == 0:
         reply(answer)
+    else:
+        asyncio.get_running_loop().call_soon(_later, turns - 1, reply, answer)
 
 
 def table() -> RouteTable:
@@ -84,9 +85,10 @@ class App:
             route.handler(request, future.set_result)
             return await future
         if scope["path"] == "/slow":
-            await asyncio.sleep(0.02)
+            for _ in range(5):
+                await asyncio.sleep(0)
         return Answer(
-            404 if scope["path"] == "/missing" else 200,
+            404 if scope["path"] == "/no" else 200,
             json.dumps(
                 {
                     "method": scope["method"],

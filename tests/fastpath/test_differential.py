@@ -1,0 +1,248 @@
+"""The proof of the fast path: any byte stream gets what the plain server gives.
+
+The plain server is fed one byte at a time and has finished with each before the next comes: what
+it answers then depends on the bytes alone. The fast path gets the same bytes in whatever pieces,
+with whatever pauses, and must give the same answers in the same order, and end the connection (or
+not) in the same way.
+"""
+
+import asyncio
+import itertools
+import logging
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runtime.http.protocol import FastPathProtocol
+from tests.fastpath.app import App, table
+from tests.fastpath.wire import Bench, answers
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logs():
+    """Broken handlers and bad requests are the point here, not worth their lines."""
+    logger = logging.getLogger("uvicorn.error")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    yield
+    logger.setLevel(level)
+
+
+def outcome(wire) -> tuple[list, bool]:
+    """What the client sees. The text of a 400 for bytes that are no HTTP is ours to choose."""
+    seen = []
+    for status, headers, body in answers(wire.sent):
+        ours = status == 400 and body == b'{"msg":"request: is not valid HTTP"}'
+        theirs = status == 400 and body == b"Invalid HTTP request received."
+        if ours or theirs:
+            seen.append((400, b"not HTTP", headers.get(b"connection")))
+        elif status == 500 and b"internal error" in body.lower().replace(b" server ", b" "):
+            seen.append((500, b"broken", None))
+        else:
+            seen.append((status, body, sorted(headers.items())))
+    return seen, wire.ended
+
+
+async def plainly(stream: bytes):
+    bench = Bench(HttpToolsProtocol, App())
+    wire = bench.connect()
+    for byte in stream:
+        if wire.closing:
+            break
+        wire.receive(bytes([byte]))
+        if bench.server_state.tasks:
+            await bench.settle()
+    await bench.settle()
+    return outcome(wire)
+
+
+async def fast(pieces: list[bytes], pauses: list[int]):
+    bench = Bench(FastPathProtocol, App(), {"hot_routes": table()})
+    wire = bench.connect()
+    for number, piece in enumerate(pieces):
+        if wire.closing:
+            break
+        wire.receive(piece)
+        for _ in range(pauses[number % len(pauses)] if pauses else 0):
+            await asyncio.sleep(0)
+    for _ in range(4):
+        await bench.settle()
+    assert wire.late_writes == 0
+    assert not wire.unreceived_bytes or wire.ended
+    return outcome(wire)
+
+
+def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({place % (len(stream) + 1) for place in cuts} | {0, len(stream)})
+    return [stream[a:b] for a, b in itertools.pairwise(places)]
+
+
+METHODS = st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
+PATHS = st.sampled_from(
+    "/hot /hot /hot /save /slow /no /h%6ft //hot /hot/ * http://a/hot /hot;a /broken a:1".split()
+)
+QUERIES = st.sampled_from(
+    ["", "?", "?a=1", "?bad", "?a=1&b=%20", "?a?b", "?a#b", "#?a", "?é", "? a"]
+)
+VERSIONS = st.sampled_from(["1.1", "1.1", "1.1", "1.1", "1.0", "0.9", "2.0", "1.2"])
+HEADERS = st.sampled_from(
+    [
+        "Host: a",
+        "host: b",
+        "Connection: close",
+        "Connection: keep-alive",
+        "Connection: upgrade",
+        "Connection: Upgrade, close",
+        "Upgrade: websocket",
+        "Upgrade: h2c",
+        "Expect: 100-continue",
+        "Expect: nothing",
+        "Content-Length: 0",
+        "Content-Length: 3",
+        "Content-Length: -1",
+        "Content-Length: 3, 3",
+        "Content-Length:  3 ",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: gzip, chunked",
+        "X: " + "y" * 50,
+        "X:",
+        "X : y",
+        " folded: y",
+        "Cookie: a=b; c=d",
+        "X: \x00",
+    ]
+)
+BODIES = st.sampled_from(
+    [
+        "",
+        "",
+        "abc",
+        "abcdef",
+        "3\r\nabc\r\n0\r\n\r\n",
+        "3;x=y\r\nabc\r\n0\r\nT: z\r\n\r\n",
+        "zz\r\n",
+    ]
+)
+
+
+@st.composite
+def loose_requests(draw) -> bytes:
+    """Any combination, most of them wrong in one way or another."""
+    line = f"{draw(METHODS)} {draw(PATHS)}{draw(QUERIES)} HTTP/{draw(VERSIONS)}"
+    lines = [line, *draw(st.lists(HEADERS, max_size=3)), "", draw(BODIES)]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+@st.composite
+def right_requests(draw) -> bytes:
+    """What decent clients send."""
+    close = draw(st.sampled_from(["", "", "", "", "Connection: close\r\n"]))
+    kind = draw(st.integers(0, 6))
+    query = draw(st.sampled_from(["", "?", "?a=1", "?a=1&b=%20", "?bad=1"]))
+    if kind <= 2:
+        return f"GET /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
+    if kind == 3:
+        return f"GET /slow HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
+    if kind == 4:
+        later = draw(st.sampled_from(["", "?later", "?laterlaterlater"]))
+        body = draw(st.sampled_from(["", "x", "xyz"]))
+        head = (
+            f"POST /save{later} HTTP/1.1\r\nHost: a\r\n{close}Content-Length: {len(body)}\r\n\r\n"
+        )
+        return (head + body).encode()
+    if kind == 5:
+        return (
+            f"POST /echo HTTP/1.1\r\nHost: a\r\n{close}Transfer-Encoding: chunked\r\n\r\n"
+            "2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"
+        ).encode()
+    return f"HEAD /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
+
+
+@st.composite
+def unusual_requests(draw) -> bytes:
+    """A request to a hot route that is right but for one thing, or odd."""
+    method = draw(
+        st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
+    )
+    target = draw(st.sampled_from(["/hot", "/save"])) + draw(QUERIES)
+    line = f"{method} {target} HTTP/1.1"
+    odd_lines = [
+        f"{method} {target} HTTP/1.0",
+        f"{method} http://a{target} HTTP/1.1",
+        f"{method} {target.replace('a', '%61')} HTTP/1.1",
+        f"{method}  {target} HTTP/1.1",
+        f"{method} {target} HTTP/1.1 ",
+    ]
+    line = draw(st.sampled_from([line, line, line, *odd_lines]))
+    body = draw(st.sampled_from(["", "", "abc"]))
+    headers = [draw(HEADERS)] if draw(st.booleans()) else []
+    if body or method == "POST":
+        headers.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([line, *draw(st.permutations(headers)), "", body]).encode("latin-1")
+
+
+@st.composite
+def mutated(draw, streams) -> bytes:
+    """A stream with a few bytes changed, inserted or taken away."""
+    stream = bytearray(draw(streams))
+    for _ in range(draw(st.integers(0, 2))):
+        if not stream:
+            break
+        place = draw(st.integers(0, len(stream) - 1))
+        change = draw(st.integers(0, 2))
+        byte = draw(st.sampled_from(list(b"\r\n :/?#%a0\x00\x7f\xff\t")))
+        if change == 0:
+            stream[place] = byte
+        elif change == 1:
+            stream.insert(place, byte)
+        else:
+            del stream[place]
+    return bytes(stream)
+
+
+RIGHT = st.lists(right_requests(), min_size=1, max_size=6).map(b"".join)
+UNUSUAL = st.lists(right_requests() | unusual_requests(), min_size=1, max_size=4).map(b"".join)
+ANY = st.lists(right_requests() | loose_requests(), min_size=1, max_size=4).map(b"".join)
+STREAMS = RIGHT | UNUSUAL | UNUSUAL | ANY | mutated(RIGHT) | mutated(UNUSUAL) | mutated(ANY)
+CUTS = st.lists(st.integers(0, 2_000), max_size=8)
+PAUSES = st.lists(st.integers(0, 20), min_size=1, max_size=4)
+COMMON = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+
+
+def check(stream: bytes, cuts: list[int], pauses: list[int]) -> None:
+    expected = asyncio.run(plainly(stream))
+    assert asyncio.run(fast(cut(stream, cuts), pauses)) == expected
+
+
+@settings(max_examples=300, **COMMON)
+@given(stream=STREAMS, cuts=CUTS, pauses=PAUSES)
+def test_any_stream_gets_what_the_plain_server_gives(stream, cuts, pauses):
+    check(stream, cuts, pauses)
+
+
+@settings(max_examples=100, **COMMON)
+@given(
+    requests=st.lists(
+        right_requests() | unusual_requests() | mutated(right_requests() | unusual_requests()),
+        min_size=2,
+        max_size=6,
+    ),
+    pauses=PAUSES,
+)
+def test_a_request_a_piece_gets_what_the_plain_server_gives(requests, pauses):
+    """The shortcut past the parser is taken only by pieces that are one whole request."""
+    expected = asyncio.run(plainly(b"".join(requests)))
+    assert asyncio.run(fast(requests, pauses)) == expected
+
+
+@pytest.mark.drill
+@settings(max_examples=20_000, **COMMON)
+@given(stream=STREAMS, cuts=CUTS, pauses=PAUSES)
+def test_very_many_streams_get_what_the_plain_server_gives(stream, cuts, pauses):
+    check(stream, cuts, pauses)

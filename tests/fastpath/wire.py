@@ -1,0 +1,157 @@
+"""Drives protocol objects without sockets: a transport double, and what went over it."""
+
+import asyncio
+import re
+from collections import deque
+
+import uvicorn
+from uvicorn.server import ServerState
+
+HIGH_WATER_BYTES = 65_536
+LOW_WATER_BYTES = 16_384
+_SPLIT = re.compile(rb"(?=HTTP/1\.1 \d\d\d )")
+
+
+class Wire(asyncio.Transport):
+    """A transport whose client reads at once, or, with `reads=False`, only when told to."""
+
+    def __init__(self, protocol, *, reads: bool = True) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.reads = reads
+        self.sent = bytearray()
+        self.unread_bytes = 0
+        self.most_unread_bytes = 0
+        self.closing = False
+        self.half_closed = False
+        self.aborted = False
+        self.paused = False
+        self.writes = 0
+        self.late_writes = 0
+        self._stalled = False
+        self._waiting: deque[bytes] = deque()
+
+    def get_extra_info(self, name, default=None):
+        return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name, default)
+
+    def is_closing(self):
+        return self.closing
+
+    def write(self, data):
+        if self.closing or self.half_closed:
+            self.late_writes += 1
+            return
+        self.writes += 1
+        self.sent += data
+        if not self.reads:
+            self.unread_bytes += len(data)
+            self.most_unread_bytes = max(self.most_unread_bytes, self.unread_bytes)
+            if self.unread_bytes > HIGH_WATER_BYTES and not self._stalled:
+                self._stalled = True
+                self.protocol.pause_writing()
+
+    def get_write_buffer_size(self):
+        return self.unread_bytes
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.half_closed = True
+
+    def close(self):
+        if not self.closing:
+            self.closing = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def abort(self):
+        self.aborted = True
+        self.close()
+
+    def pause_reading(self):
+        self.paused = True
+
+    def resume_reading(self):
+        self.paused = False
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._deliver)
+
+    # What the client does.
+
+    def receive(self, data: bytes) -> None:
+        """The client sends; the bytes wait while the server does not read."""
+        self._waiting.append(data)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while self._waiting and not self.paused and not self.closing:
+            self.protocol.data_received(self._waiting.popleft())
+
+    def client_reads(self, count_bytes: int) -> None:
+        """The client takes bytes out of the buffers."""
+        self.unread_bytes = max(0, self.unread_bytes - count_bytes)
+        if self._stalled and self.unread_bytes <= LOW_WATER_BYTES:
+            self._stalled = False
+            self.protocol.resume_writing()
+
+    @property
+    def unreceived_bytes(self) -> int:
+        """What the client has sent and the server has not taken."""
+        return sum(map(len, self._waiting))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client sees the end of the stream."""
+        return self.closing or self.half_closed
+
+
+class Bench:
+    """A protocol class with an application, without a server."""
+
+    def __init__(self, protocol_class, app, state=None, **settings) -> None:
+        self.config = uvicorn.Config(
+            app,
+            http=protocol_class,
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            **settings,
+        )
+        self.config.load()
+        self.server_state = ServerState()
+        self.state = state or {}
+
+    def connect(self, *, reads: bool = True) -> Wire:
+        protocol = self.config.http_protocol_class(
+            config=self.config, server_state=self.server_state, app_state=self.state
+        )
+        wire = Wire(protocol, reads=reads)
+        protocol.connection_made(wire)
+        return wire
+
+    async def settle(self) -> None:
+        """Let everything happen that does not wait for the client."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for _ in range(40):
+            if not self.server_state.tasks:
+                break
+            await asyncio.sleep(0)
+        for _ in range(8):
+            await asyncio.sleep(0)
+
+
+def answers(sent: bytes) -> list[tuple[int, dict[bytes, bytes], bytes]]:
+    """The answers in what a server has sent: status, headers without the date, body."""
+    found = []
+    for piece in _SPLIT.split(bytes(sent)):
+        if not piece:
+            continue
+        head, _, body = piece.partition(b"\r\n\r\n")
+        line, *lines = head.split(b"\r\n")
+        headers = dict(each.lower().split(b": ", 1) for each in lines)
+        headers.pop(b"date", None)
+        found.append((int(line.split()[1]), headers, body))
+    return found
