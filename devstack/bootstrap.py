@@ -218,7 +218,6 @@ def main(arguments: "list[str]") -> int:
         return 130
     os.chdir(str(ROOT))
     os.execv(str(PYTHON), [str(PYTHON), "-m", "devstack", *arguments])  # noqa: S606
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 from devstack.postgres import Postgres
-from devstack.programs import Child
+from devstack.programs import ROOT, Child
 
-ROOT = Path(__file__).resolve().parent.parent
 OUR_APPS = ("accounts", "adserver")
 _START_TIMEOUT_S = 60.0
 _STOP_GRACE_S = 5.0

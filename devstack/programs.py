@@ -16,6 +16,7 @@ from pathlib import Path
 
 from devstack.errors import StackError
 
+ROOT = Path(__file__).resolve().parent.parent
 _LAUNCHER = Path(__file__).with_name("child.py")
 _POLL_S = 0.01
 LOG_TAIL_LINES = 20
@@ -85,6 +86,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=ROOT,
                 env=self.program.environment,
                 pass_fds=self._inherited_fds,
                 start_new_session=True,

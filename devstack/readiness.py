@@ -3,8 +3,8 @@
 import http.client
 from collections.abc import Callable
 
-_HTTP_TIMEOUT_S = 2.0
-_PING_TIMEOUT_S = 1.0
+_HTTP_TIMEOUT_S = 1.0
+_PING_TIMEOUT_S = 0.3
 _REASON_CHARACTERS = 200
 
 

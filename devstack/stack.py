@@ -10,15 +10,22 @@ from pathlib import Path
 from devstack.data_directory import DataDirectory
 from devstack.options import Options, check_ports, read_options
 from devstack.postgres import Postgres
-from devstack.programs import Program
+from devstack.programs import ROOT, Program
 from devstack.readiness import celery_refusal, http_refusal
 from devstack.redis import Redis
 from devstack.supervisor import StopRequested, Supervisor
 
-ROOT = Path(__file__).resolve().parent.parent
 CELERY_CONCURRENCY = 2
 # Below the time the supervisor leaves the web pools, so that they end by themselves.
 GRACEFUL_TIMEOUT_S = 8
+
+
+def announce(text: str) -> None:
+    """Print at once; a reader who left does not stop the stack."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def run() -> int:
@@ -29,11 +36,7 @@ def run() -> int:
     began_s = time.monotonic()
 
     def say(text: str) -> None:
-        """Print at once; a reader who left does not stop the stack."""
-        try:
-            print(f"[{time.monotonic() - began_s:6.1f} s] {text}", flush=True)
-        except BrokenPipeError:
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        announce(f"[{time.monotonic() - began_s:6.1f} s] {text}")
 
     options = read_options()
     try:
@@ -71,10 +74,12 @@ class Stack:
                 raise
 
     def _bring_up(self, supervisor: Supervisor) -> None:
-        stores = self._stores()
-        if stores:
-            self._say(f"starting {' and '.join(stores)} in {self._data.path}")
-        supervisor.start(prepare() for prepare in stores.values())
+        embedded = self._embedded_stores()
+        if embedded:
+            self._say(f"starting the embedded stores in {self._data.path}")
+        for store in embedded:
+            store.prepare()
+        supervisor.start(store.program() for store in embedded)
         supervisor.wait_ready()
         self._say("preparing the database")
         supervisor.run_to_end(self._django("prepare", "prepare"))
@@ -82,25 +87,19 @@ class Stack:
         self._say(f"starting {', '.join(program.name for program in programs)}")
         supervisor.start(programs)
         supervisor.wait_ready()
+        # Nobody waits for beat: it starts once the others no longer need every processor.
+        supervisor.start([self._beat()])
         self._say("everything answers")
         self._print_ready()
 
-    def _stores(self) -> dict[str, Callable[[], Program]]:
-        """The embedded stores that are needed, each with how to prepare it."""
-        stores: dict[str, Callable[[], Program]] = {}
+    def _embedded_stores(self) -> list[Postgres | Redis]:
+        """Those for which no other server was named."""
+        stores: list[Postgres | Redis] = []
         if not self._options.database_url:
-            stores["postgres"] = self._prepared_postgres
+            stores.append(self._postgres)
         if not self._options.redis_url:
-            stores["redis"] = self._prepared_redis
+            stores.append(self._redis)
         return stores
-
-    def _prepared_postgres(self) -> Program:
-        self._postgres.prepare()
-        return self._postgres.program()
-
-    def _prepared_redis(self) -> Program:
-        self._redis.prepare()
-        return self._redis.program()
 
     def _programs(self) -> list[Program]:
         """The table of the product's processes: a new one is one more entry."""
@@ -119,12 +118,6 @@ class Stack:
                 refusal=celery_refusal(self._redis_url, node),
                 stop_stage=1,
             ),
-            self._python(
-                "beat",
-                *("celery", "-A", "config", "beat", "--loglevel", "INFO", "--pidfile="),
-                *("--schedule", str(self._data.run / "celerybeat-schedule")),
-                stop_stage=1,
-            ),
         ]
         if importlib.util.find_spec("meinheld") is not None:
             edge = self._python(
@@ -134,6 +127,14 @@ class Stack:
             )
             programs.insert(1, edge)
         return programs
+
+    def _beat(self) -> Program:
+        return self._python(
+            "beat",
+            *("celery", "-A", "config", "beat", "--loglevel", "INFO", "--pidfile="),
+            *("--schedule", str(self._data.run / "celerybeat-schedule")),
+            stop_stage=1,
+        )
 
     def _python(
         self,
@@ -198,4 +199,4 @@ class Stack:
         ]
         if importlib.util.find_spec("meinheld") is not None:
             lines.insert(1, f"  edge   {self._options.edge_url}/api/v1/ad")
-        print("\n".join(lines), flush=True)
+        announce("\n".join(lines))

@@ -20,3 +20,10 @@ def stack() -> Iterator[Stack]:
     """The whole product, running, shared by the tests of one worker: leave it as it was."""
     with Stack() as running:
         yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the users of the shared stack on one worker: it is started once, not once a worker."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("stack"))

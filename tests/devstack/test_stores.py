@@ -14,8 +14,8 @@ import redis
 from devstack import postgres as postgres_module
 from devstack.errors import StackError
 from devstack.postgres import Postgres, server_account
-from devstack.programs import Account, Child
-from tests.support.stack import ROOT, wait_until
+from devstack.programs import ROOT, Account, Child
+from tests.support.stack import alive, wait_until
 from tests.support.stores import START_TIMEOUT_S, Stores
 
 
@@ -37,7 +37,7 @@ def test_both_stores_keep_what_they_accepted_over_kill_9(stores):
 
 def test_the_stores_are_durable_and_private(stores):
     with psycopg.connect(stores.database_url) as connection:
-        settings = dict(
+        settings: dict[str, str] = dict(
             connection.execute(
                 "SELECT name, setting FROM pg_settings WHERE name IN"
                 " ('fsync', 'synchronous_commit', 'full_page_writes', 'listen_addresses')"
@@ -168,22 +168,16 @@ def test_a_killed_owner_leaves_no_server(tmp_path):
         assert process.stdout is not None
         directory, *pids = process.stdout.readline().split()
         process.kill()
-    for pid in map(int, pids):
-        wait_until(
-            lambda pid=pid: not _runs(pid), timeout_s=10, what="the servers gone with their owner"
-        )
+    wait_until(
+        lambda: not any(alive(int(pid)) for pid in pids),
+        timeout_s=10,
+        what="the servers gone with their owner",
+    )
     wait_until(
         lambda: not (Path(directory) / "postgres/data/postmaster.pid").exists(),
         timeout_s=10,
         what="PostgreSQL shut down in good order",
     )
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_paused_store_answers_again_after_it_resumes(stores: Stores):

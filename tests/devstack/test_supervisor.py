@@ -7,26 +7,18 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from devstack.errors import StackError
-from devstack.programs import Child, Program
+from devstack.programs import ROOT, Child, Program
 from devstack.supervisor import LONGEST_RESTART_DELAY_S, StopRequested, Supervisor, restart_delay_s
-from tests.support.stack import ROOT, wait_until
+from tests.support.stack import alive, wait_until
 
 SLEEP = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
 DIE = [sys.executable, "-I", "-S", "-c", "print('out of luck'); raise SystemExit(3)"]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie, which only its parent can clear away, does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Table:
@@ -136,6 +128,9 @@ def test_stages_stop_in_order(table, tmp_path):
             "print('armed', flush=True); time.sleep(600)",
         ]
 
+    def armed(name):
+        return "armed" in (tmp_path / f"{name}.log").read_text()
+
     names = {"store": 2, "web": 0, "worker": 1}
     with table.supervisor as supervisor:
         supervisor.start(
@@ -143,8 +138,7 @@ def test_stages_stop_in_order(table, tmp_path):
             for name, stage in names.items()
         )
         for name in names:
-            log = tmp_path / f"{name}.log"
-            wait_until(lambda log=log: "armed" in log.read_text(), timeout_s=10, what=name)
+            wait_until(partial(armed, name), timeout_s=10, what=name)
     assert order.read_text().split() == ["web", "worker", "store"]
 
 
@@ -193,8 +187,9 @@ def test_a_killed_supervisor_leaves_nothing(tmp_path):
         assert set(pids) == {"one", "two"}
         assert all(alive(pid) for pid in pids.values())
         process.kill()
-    for pid in pids.values():
-        wait_until(lambda pid=pid: not alive(pid), timeout_s=5, what="the children gone")
+    wait_until(
+        lambda: not any(alive(pid) for pid in pids.values()), timeout_s=5, what="the children gone"
+    )
 
 
 def test_a_log_grown_large_is_set_aside_at_the_next_start(tmp_path, monkeypatch):

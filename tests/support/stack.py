@@ -15,9 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from devstack.ports import free_port
+import psutil
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from devstack.ports import free_port
+from devstack.programs import ROOT
+
 READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.02
@@ -39,6 +41,14 @@ def wait_until(condition: Callable[[], Any], *, timeout_s: float, what: str) -> 
         assert time.monotonic() < give_up_s, f"after {timeout_s:.0f} s still not: {what}"
         time.sleep(_POLL_S)
     return value
+
+
+def alive(pid: int | None) -> bool:
+    """Whether a process runs; a zombie, which only its parent can clear away, does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Stack:
@@ -141,6 +151,19 @@ class Stack:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def processes(self) -> list[psutil.Process]:
+        """Every running process of this stack: it has our directory in command or environment."""
+        mark = str(self.data_directory)
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words = [*process.cmdline(), process.environ().get("DATA_DIR", "")]
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            if alive(process.pid) and any(mark in word for word in words):
+                found.append(process)
+        return found
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` beside the stack, which it finds by DATA_DIR alone."""

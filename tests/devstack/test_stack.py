@@ -1,0 +1,215 @@
+"""`make run` as users meet it: the whole product, what it refuses, and what it leaves."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from devstack.data_directory import DataDirectory
+from devstack.errors import StackError
+from devstack.options import read_options
+from devstack.programs import ROOT
+from tests.support.stack import Stack, alive, wait_until
+
+RESTART_S = 10.0
+
+
+def run_and_end(stack: Stack, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a stack that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "devstack", "run"],
+        cwd=ROOT,
+        env={**stack.environment, **changes},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def get(url: str) -> tuple[int, bytes]:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.status, response.read()
+
+
+class TestRunning:
+    """On one stack, shared with every test that uses it."""
+
+    def test_both_pools_answer(self, stack):
+        for url in (stack.url, stack.edge_url):
+            for path in ("/healthz", "/readyz", "/metrics", "/api/v1/ad"):
+                assert get(url + path)[0] == 200
+        assert f"ready {stack.url}\n" in stack.output
+
+    def test_the_state_file_is_private_and_complete(self, stack):
+        path = stack.data_directory / "stack.json"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert set(stack.state) == {"database_url", "redis_url", "processes"}
+        assert set(stack.pids) == {"postgres", "redis", "api", "edge", "worker", "beat"}
+        assert all(alive(pid) for pid in stack.pids.values())
+
+    def test_the_operator_file_is_private(self, stack):
+        path = stack.data_directory / "operator.json"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert set(stack.operator) == {"username", "password", "token"}
+
+    def test_a_command_beside_it_finds_the_stores_without_any_variable_set(self, stack):
+        done = stack.manage(
+            "shell", "-v", "0", "-c", "from adserver.models import Ad; Ad.objects.first()"
+        )
+        assert done.returncode == 0, done.stderr
+        assert "DATABASE_URL" not in stack.environment
+
+    @pytest.mark.parametrize("name", ["beat", "worker", "edge", "api", "redis", "postgres"])
+    def test_a_killed_process_runs_again_and_the_others_bear_it(self, stack, name):
+        before = stack.pids
+        urls = stack.state["database_url"], stack.state["redis_url"]
+        os.kill(before[name], signal.SIGKILL)
+        wait_until(
+            lambda: stack.pids.get(name, before[name]) != before[name],
+            timeout_s=RESTART_S,
+            what=f"{name} started again",
+        )
+        after = stack.pids
+        assert {other: pid for other, pid in after.items() if other != name} == {
+            other: pid for other, pid in before.items() if other != name
+        }
+        assert (stack.state["database_url"], stack.state["redis_url"]) == urls
+        for url in (stack.url, stack.edge_url):
+            wait_until(partial(serves, url), timeout_s=30, what=f"{url} ready again")
+
+    def test_a_second_one_on_the_same_data_is_refused(self, stack):
+        done = run_and_end(stack)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert f"is in use by another stack (process {stack.pid})" in done.stderr
+        assert serves(stack.url), "the first one must not notice"
+
+
+def serves(url: str) -> bool:
+    try:
+        return get(url + "/readyz")[0] == 200
+    except OSError:
+        return False
+
+
+class TestRefused:
+    """One clear line, exit code 1, nothing left running."""
+
+    @pytest.fixture
+    def planned(self, tmp_path):
+        """A stack that was never started."""
+        stack = Stack()
+        stack.data_directory.rmdir()
+        stack.data_directory = tmp_path / "data"
+        yield stack
+        assert stack.processes() == []
+        assert not (stack.data_directory / "stack.json").exists()
+
+    @pytest.mark.parametrize("variable", ["PORT", "EDGE_PORT"])
+    def test_a_port_in_use(self, planned, variable):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            done = run_and_end(planned, **{variable: str(port)})
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"port {port} is in use by another program; stop it, or set {variable}\n"
+        )
+
+    def test_a_data_directory_that_cannot_be(self, planned, tmp_path):
+        (tmp_path / "file").write_text("")
+        done = run_and_end(planned, DATA_DIR=str(tmp_path / "file" / "data"))
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"DATA_DIR {tmp_path / 'file' / 'data'} cannot be used: Not a directory\n"
+        )
+
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a read-only directory")
+    def test_a_data_directory_that_cannot_be_written(self, planned):
+        done = run_and_end(planned, DATA_DIR="/proc/adhouse")
+        assert done.returncode == 1
+        assert done.stderr.startswith("DATA_DIR /proc/adhouse cannot be used: ")
+        assert done.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "word"),
+        [
+            ("PORT", "http", "PORT has a wrong value"),
+            ("PORT", "70000", "PORT must be a port"),
+            ("EDGE_PORT", "0", "EDGE_PORT must be a port"),
+            ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY must be 1 or more"),
+        ],
+    )
+    def test_a_variable_that_is_wrong(self, monkeypatch, variable, value, word):
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(StackError, match=word):
+            read_options()
+
+    def test_two_pools_on_one_port(self, monkeypatch):
+        monkeypatch.setenv("PORT", "8123")
+        monkeypatch.setenv("EDGE_PORT", "8123")
+        with pytest.raises(StackError, match="PORT and EDGE_PORT are both 8123"):
+            read_options()
+
+    def test_a_database_that_cannot_be_prepared(self, planned):
+        done = run_and_end(planned, DATABASE_URL="postgresql://127.0.0.1:1/none")
+        assert done.returncode == 1
+        assert "prepare failed" in done.stderr
+        assert not (planned.data_directory / "postgres").exists(), "the named server was to be used"
+
+
+class TestLeaving:
+    """What is left after a stop, a kill, and a start after either."""
+
+    def test_a_stop_leaves_nothing_and_the_data_stays(self):
+        with Stack() as stack:
+            ad = json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"][0]
+            urls, operator = stack.state, stack.operator
+            assert len(stack.processes()) >= 7
+            assert stack.stop(signal.SIGINT) == 0
+            assert stack.processes() == []
+            assert not (stack.data_directory / "stack.json").exists()
+            assert "Traceback" not in "".join(stack.output)
+            stack.start()
+            assert ad in json.loads(get(f"{stack.edge_url}/api/v1/ad")[1])["ads"]
+            assert stack.operator == operator
+            assert stack.state["database_url"] == urls["database_url"]
+            stack.kill()
+            wait_until(lambda: not stack.processes(), timeout_s=20, what="nothing left")
+            stack.start()
+            assert ad in json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"]
+
+
+class TestDataDirectory:
+    """The locks of DATA_DIR."""
+
+    def test_it_waits_for_the_processes_of_a_killed_stack(self, tmp_path):
+        words: list[str] = []
+        with DataDirectory(tmp_path, say=words.append) as first:
+            orphan = subprocess.Popen(
+                [sys.executable, "-c", "input()"],
+                stdin=subprocess.PIPE,
+                pass_fds=[first.children_lock_fd],
+            )
+
+        def say(word: str) -> None:
+            words.append(word)
+            orphan.communicate(b"\n")
+
+        with DataDirectory(tmp_path, say=say):
+            assert orphan.poll() == 0
+        assert words == ["waiting for the processes of an earlier, killed stack to end"]
+
+    def test_a_stale_state_file_is_removed(self, tmp_path):
+        (tmp_path / "stack.json").write_text('{"processes": {"api": 1}}')
+        (tmp_path / "lock").write_text("1\n")
+        with DataDirectory(tmp_path, say=print):
+            assert not (tmp_path / "stack.json").exists()
