@@ -53,6 +53,13 @@ class Deployment:
         """Run the command of a one-shot service to its end."""
         return self._execute(name, self._services[name]["command"], timeout_s=READY_TIMEOUT_S)
 
+    def manage(self, *arguments: str) -> str:
+        """What `manage.py ARGUMENTS` prints in a container of the api. It must succeed."""
+        command = ["python", "manage.py", *arguments]
+        result = self._execute("api", command, timeout_s=READY_TIMEOUT_S)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
     @contextmanager
     def running(self, name: str) -> Iterator[Child]:
         """The process of service `name`, once its health check succeeds; killed at the end."""

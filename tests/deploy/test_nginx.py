@@ -5,6 +5,7 @@ import gzip
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from config import env
 from devstack.ports import LOOPBACK, free_port
 from devstack.programs import Child, Program
+from runtime.http.limits import Limits
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
@@ -241,6 +243,13 @@ def test_a_body_over_the_limit_is_refused(told):
             f"POST /api/v1/ad HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n".encode()
         )
         assert connection.recv(1024).startswith(b"HTTP/1.1 413 ")
+
+
+def test_nginx_is_the_one_to_close_an_idle_connection():
+    (idle_s,) = set(re.findall(r"^ {8}keepalive_timeout (\d+)s;", CONFIGURATION.read_text(), re.M))
+    edge = (env.BASE_DIR / "config/gunicorn_edge.py").read_text()
+    (edge_s,) = re.findall(r"^keepalive = (\d+)$", edge, re.M)
+    assert int(idle_s) < min(Limits().keep_alive_s, int(edge_s))
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

@@ -1,0 +1,73 @@
+"""docs/configuration.md and docs/operations.md name every variable and metric, and no other."""
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from config import env
+from runtime.metrics import Gauges, observe_request, render_metrics
+from tests.deploy import compose
+
+CONFIGURATION = (env.BASE_DIR / "docs/configuration.md").read_text()
+OPERATIONS = (env.BASE_DIR / "docs/operations.md").read_text()
+# Defaults that depend on the machine, or that a stack makes for itself.
+IN_WORDS = {"WEB_CONCURRENCY", "RUN_DIR", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"} | {
+    *("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "SENTRY_DSN")
+}
+_ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+
+
+def _documented() -> dict[str, str]:
+    """Every variable that has a row, with its default."""
+    return {name: default for name, default, _, _ in _ROW.findall(CONFIGURATION)}
+
+
+def test_every_variable_has_one_row_and_no_row_is_unknown():
+    names = [name for name, *_ in _ROW.findall(CONFIGURATION)]
+    assert len(names) == len(set(names))
+    known = set(env.VARIABLES) | compose.names() | {"DJANGO_SETTINGS_MODULE"}
+    assert set(names) == known
+
+
+@pytest.mark.parametrize("name", sorted(set(env.VARIABLES) - IN_WORDS))
+def test_a_documented_default_is_the_default(name):
+    assert _documented()[name] == f"`{env.VARIABLES[name].default}`"
+
+
+def test_what_production_requires_is_marked():
+    required = {name for name, _, meaning, _ in _ROW.findall(CONFIGURATION) if "equired" in meaning}
+    refused = {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS"}
+    assert required == refused | {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+
+
+def _exposed() -> set[str]:
+    observe_request(route="/x", method="GET", status=200, duration_s=0.1)
+    Gauges().set_catalog(version=1, lag_s=0.0, open_ads=1, live_ads=1, gaps=0)
+    families = text_string_to_metric_families(render_metrics().decode())
+    names = {
+        f"{family.name}_total" if family.type == "counter" else family.name for family in families
+    }
+    # A process alone also says when each series began; a pool, which sums its workers, does not.
+    return {name for name in names if not name.endswith("_created")}
+
+
+def test_every_metric_is_documented_and_no_other():
+    section = OPERATIONS.split("\n## Metrics\n")[1].split("\n## ")[0]
+    rows = set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE))
+    assert rows == _exposed()
+
+
+@pytest.mark.parametrize("text", [CONFIGURATION, OPERATIONS], ids=["configuration", "operations"])
+def test_links_lead_somewhere(text):
+    for target, anchor in re.findall(r"\]\(([\w./]+\.md)(?:#([\w-]+))?\)", text):
+        page = env.BASE_DIR / "docs" / target
+        assert page.exists(), target
+        headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+        slugs = {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings}
+        assert not anchor or anchor in slugs, f"{target}#{anchor}"
+
+
+def test_every_process_of_compose_is_in_operations():
+    for name in compose.load()["services"]:
+        assert f"`{name}`" in OPERATIONS, name
