@@ -39,7 +39,10 @@ _HASH_MODULUS = 1 << (8 * _HASH_BYTES)
 
 
 class Segment:
-    """What visitors with the same attributes get. `seen` counts the events that are worked in."""
+    """What visitors with the same attributes get; not changed once readers can see it.
+
+    `seen` counts the events that are worked in; `complete` says that the front is all there is.
+    """
 
     __slots__ = ("complete", "front", "keys", "seen", "total")
 
@@ -49,6 +52,13 @@ class Segment:
         self.front: list[bytes] = []
         self.complete = True
         self.seen = 0
+
+    def copy(self) -> "Segment":
+        """Another one with the same content, to be changed before anybody sees it."""
+        other = Segment()
+        other.total, other.complete = self.total, self.complete
+        other.keys, other.front = self.keys.copy(), self.front.copy()
+        return other
 
 
 def make_entry(record: AdRecord) -> Entry:
@@ -74,6 +84,7 @@ class CatalogIndex:
         self._entries: dict[int, Entry] = {}
         self._sum = 0
         self._serial = itertools.count()
+        self._seen = 0
         self._lay_out()
 
     # Writing: one thread, in the order of the log.
@@ -123,8 +134,23 @@ class CatalogIndex:
 
         `visitor` is a `targeting.visitor_code`. Version None: nothing is loaded yet.
         """
-        now_ns = self._clock()
+        # Without the lock, which would cost a fifth of all this. Segments are never changed once
+        # they can be seen, and writers set the next turn after `_seen` and the version last; so
+        # what passes these checks, in this order, is one state of the catalog and its version.
+        version = self.version
+        if self._from_ns <= self._clock() < self._turn_ns:
+            segment = self._segments.get(visitor)
+            if segment is not None and segment.seen == self._seen:
+                last = offset + limit
+                if segment.complete or last <= len(segment.front):
+                    return version, segment.total, segment.front[offset:last]
+        return self._query_slowly(visitor, offset, limit)
+
+    def _query_slowly(
+        self, visitor: int, offset: int, limit: int
+    ) -> tuple[int | None, int, list[bytes]]:
         with self._lock:
+            now_ns = self._clock()
             if not self._from_ns <= now_ns < self._turn_ns:
                 self._advance(now_ns)
             segment = self._segments.get(visitor)
@@ -160,11 +186,11 @@ class CatalogIndex:
         self._now_us = now_us
         self._live = live
         self._schedule_all()
-        self._seen = 0
         self._forget_segments()
         self._set_next_turn()
 
     def _forget_segments(self) -> None:
+        self._seen += 1
         self._segments: dict[int, Segment] = {}
         self._events: list[tuple[int, Entry]] = []
         self._dropped = self._seen
@@ -248,12 +274,19 @@ class CatalogIndex:
         if segment is None or segment.seen < self._dropped:
             return self._work_out(visitor)
         need = need_of(visitor)
-        for change, entry in self._events[segment.seen - self._dropped :]:
-            if entry.mask & need == need:
+        news = [
+            (change, entry)
+            for change, entry in self._events[segment.seen - self._dropped :]
+            if entry.mask & need == need
+        ]
+        if news:
+            segment = segment.copy()
+            for change, entry in news:
                 _work_in(segment, change, entry)
+            if not segment.complete and len(segment.front) < _FRONT_ADS_MIN:
+                return self._work_out(visitor)
+            self._segments[visitor] = segment
         segment.seen = self._seen
-        if not segment.complete and len(segment.front) < _FRONT_ADS_MIN:
-            return self._work_out(visitor)
         return segment
 
     def _work_out(self, visitor: int) -> Segment:
