@@ -217,7 +217,7 @@ def main(arguments: "list[str]") -> int:
     except KeyboardInterrupt:
         return 130
     os.chdir(str(ROOT))
-    os.execv(str(PYTHON), [str(PYTHON), "-m", "devstack", *arguments])  # noqa: S606
+    return os.execv(str(PYTHON), [str(PYTHON), "-m", "devstack", *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ is gone, also when we were killed.
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,7 +41,6 @@ class DataDirectory:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.logs.mkdir(exist_ok=True)
-            self.run.mkdir(exist_ok=True)
             self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             self.children_lock_fd = os.open(
                 self.path / "children.lock", os.O_RDWR | os.O_CREAT, 0o600
@@ -51,6 +51,8 @@ class DataDirectory:
         self._await_orphans()
         # What a killed stack left: nothing in it is true any more.
         self._stack_file.unlink(missing_ok=True)
+        shutil.rmtree(self.run, ignore_errors=True)
+        self.run.mkdir()
         return self
 
     def write_stack(

@@ -208,8 +208,12 @@ class TestDataDirectory:
             assert orphan.poll() == 0
         assert words == ["waiting for the processes of an earlier, killed stack to end"]
 
-    def test_a_stale_state_file_is_removed(self, tmp_path):
+    def test_what_a_killed_stack_left_is_removed(self, tmp_path):
         (tmp_path / "stack.json").write_text('{"processes": {"api": 1}}')
         (tmp_path / "lock").write_text("1\n")
+        board = tmp_path / "run" / "workers" / f"api-{os.getpid()}.json"
+        board.parent.mkdir(parents=True)
+        board.write_text("{}")
         with DataDirectory(tmp_path, say=print):
             assert not (tmp_path / "stack.json").exists()
+            assert list((tmp_path / "run").iterdir()) == []

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,11 +54,17 @@ def alive(pid: int | None) -> bool:
 class Stack:
     """The product on free ports. A context manager: inside, every endpoint answers.
 
-    `environment` adds variables, for example WEB_CONCURRENCY. Its data outlives `restart()` and
-    `kill()`, and is deleted when the context is left.
+    `environment` adds variables, for example WEB_CONCURRENCY; `command` is what starts it, for
+    example `make run`. Its data outlives `restart()` and `kill()`, and is deleted when the context
+    is left.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        command: Sequence[str] = (sys.executable, "-m", "devstack", "run"),
+    ) -> None:
         self.data_directory = Path(tempfile.mkdtemp(prefix="adhouse-stack-"))
         self.port = free_port()
         self.edge_port = free_port()
@@ -66,6 +72,7 @@ class Stack:
         self.edge_url = f"http://127.0.0.1:{self.edge_port}"
         self.output: list[str] = []
         self._extra = dict(environment or {})
+        self._command = list(command)
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -109,7 +116,7 @@ class Stack:
         """Start, and wait for the line `ready`. AssertionError with all output if none comes."""
         self.output = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "devstack", "run"],
+            self._command,
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
