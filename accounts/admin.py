@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,9 +16,12 @@ from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from accounts.models import User
 from accounts.services import token_revoke, token_rotate
+
+_PERMISSIONS = ("permissions", "user_permissions")
 
 # The framework's own page would show everybody's key.
 admin.site.unregister(TokenProxy)
@@ -57,8 +60,25 @@ def _write_token(request: HttpRequest, user: User) -> HttpResponse:
     return HttpResponseRedirect(request.path)
 
 
+class _ShortLists(ModelAdmin):
+    """Groups and permissions as one searchable field each instead of two long lists."""
+
+    filter_horizontal: Any = ()
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """The field, with the names of all permissions in one query."""
+        widget = UnfoldAdminSelect2MultipleWidget()
+        as_made = dict(widget.attrs)
+        if db_field.name in _PERMISSIONS:
+            kwargs["queryset"] = Permission.objects.select_related("content_type")
+        field = super().formfield_for_manytomany(db_field, request, widget=widget, **kwargs)
+        # The theme restyles any such widget as a plain list.
+        field.widget.attrs.update(as_made)
+        return field
+
+
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic when it runs
+class UserAdmin(_ShortLists, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic when it runs
     """People who can log in."""
 
     form = UserChangeForm
@@ -103,7 +123,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not ge
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(_ShortLists, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # signatures differ in name only
     """Sets of permissions."""
 
     list_fullwidth = True

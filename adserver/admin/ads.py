@@ -73,7 +73,7 @@ class AdAdmin(AdColumns, AdActions, AdWriting, ModelAdmin):
         """What the ad says, when, for whom; and for an ad that exists, how it stands."""
         sets: list[tuple[str | None, dict[str, Any]]] = [
             (None, {"fields": ("title", "content")}),
-            ("Flight", {"fields": (("start_at", "end_at"),), "description": zone_words()}),
+            ("Flight", {"fields": ("start_at", "end_at"), "description": zone_words()}),
             ("For whom", {"fields": _TARGETING}),
         ]
         if obj is None:

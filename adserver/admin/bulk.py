@@ -20,7 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget
 
 from adserver import services
-from adserver.admin.words import actor_of
+from adserver.admin.words import actor_of, moment_words
 from adserver.models import Ad
 from adserver.records import Actor, InvalidAdError
 
@@ -138,6 +138,8 @@ def bulk_view(request: HttpRequest, name: str, model_admin: Any) -> HttpResponse
     operation = _allowed(request, name)
     given = request.POST if request.method == "POST" else request.GET
     ids = _ids(given.getlist("id"))
+    if not 0 < len(ids) <= ADS_MAX:
+        return _refused(request, len(ids))
     form = operation.form(request.POST or None) if operation.form else None
     if request.method != "POST" or (form is not None and not form.is_valid()):
         return ask(request, name, ids, model_admin=model_admin, form=form)
@@ -163,11 +165,9 @@ def ask(
     request: HttpRequest, name: str, ids: Sequence[UUID], *, model_admin: Any, form: Any = None
 ) -> HttpResponse:
     """The page that asks before `name` is done to the ads with these ids."""
-    operation = OPERATIONS[name]
-    back = _back(request)
     if not 0 < len(ids) <= ADS_MAX:
-        messages.error(request, f"Choose 1 to {ADS_MAX:,} ads at once, not {len(ids):,}.")
-        return HttpResponseRedirect(back)
+        return _refused(request, len(ids))
+    operation = OPERATIONS[name]
     ads = Ad.objects.filter(pk__in=ids).order_by("end_at", "id")
     context = {
         **model_admin.admin_site.each_context(request),
@@ -176,12 +176,18 @@ def ask(
         "action_url": reverse("admin:adserver_ad_bulk", args=[name]),
         "form": form or (operation.form() if operation.form else None),
         "count": len(ids),
-        "ads": ads[:_TITLES_SHOWN],
+        "ads": [(ad, moment_words(ad.end_at)) for ad in ads[:_TITLES_SHOWN]],
         "more": len(ids) - _TITLES_SHOWN,
         "ids": ids,
-        "back": back,
+        "back": _back(request),
     }
     return TemplateResponse(request, "admin/adserver/ad/bulk.html", context)
+
+
+def _refused(request: HttpRequest, count: int) -> HttpResponse:
+    number = f"{count:,}" if count <= ADS_MAX else f"more than {ADS_MAX:,}"
+    messages.error(request, f"Choose 1 to {ADS_MAX:,} ads at once, not {number}.")
+    return HttpResponseRedirect(_back(request))
 
 
 def _do(request: HttpRequest, operation: Operation, ids: Sequence[UUID], form: Any) -> HttpResponse:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
@@ -63,7 +64,7 @@ class SinceFilter(DropdownFilter):
 class AdChangeAdmin(ModelAdmin):
     """Everything that was ever done to an ad, newest first. To be read, not written."""
 
-    list_display = ("version", "at_shown", "actor_label", "operation_shown", "ad_shown")
+    list_display = ("version", "at_shown", "who_shown", "operation_shown", "ad_shown")
     list_display_links = None
     list_filter = (OperationFilter, SinceFilter)
     list_filter_submit = True
@@ -105,6 +106,11 @@ class AdChangeAdmin(ModelAdmin):
     def at_shown(self, change: AdChange) -> str:
         """When it was done."""
         return moment_words(change.created_at)
+
+    @display(description="Who", ordering="actor_label")
+    def who_shown(self, change: AdChange) -> str:
+        """The person, or the part of the system, that did it."""
+        return change.actor_label
 
     @display(description="What", ordering="operation")
     def operation_shown(self, change: AdChange) -> str:
@@ -155,7 +161,7 @@ def operation_badge(operation: str) -> str:
 def history_page(request: HttpRequest, object_id: str, *, model_admin: Any) -> HttpResponse:
     """Who changed an ad, when, and each field before and after; also of an ad that is deleted."""
     if not model_admin.has_view_permission(request):
-        raise Http404
+        raise PermissionDenied
     entries = ad_history(_uuid(object_id))
     if not entries:
         raise Http404
@@ -184,7 +190,7 @@ def _shown(entry: HistoryEntry) -> dict[str, Any]:
         "actor": entry.actor,
         "at": moment_words(entry.at),
         "changed": [
-            (name, value_words(before), value_words(after))
+            (name, value_words(name, before), value_words(name, after))
             for name, (before, after) in entry.changed.items()
         ],
     }

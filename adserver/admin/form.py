@@ -40,14 +40,27 @@ class EditConflictError(ConflictError):
     """Somebody else changed the ad between its check and its writing."""
 
 
-def _time_field(label: str, help_text: str) -> forms.DateTimeField:
+class _TimeField(forms.DateTimeField):
+    """A time in the page's zone; in UTC where the calendar ends before the zone's clock does."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """What the browser shows for it."""
+        try:
+            return super().prepare_value(value)
+        except OverflowError:
+            return value.replace(tzinfo=None)
+
+    def as_shown(self, moment: datetime) -> Any:
+        """The moment as it comes back from a browser that nobody typed into."""
+        return self.clean(self.widget.format_value(self.prepare_value(moment)))
+
+
+def _time_field(label: str, help_text: str) -> _TimeField:
     widget = forms.DateTimeInput(
         format="%Y-%m-%dT%H:%M:%S",
         attrs={"type": "datetime-local", "class": " ".join(BASE_INPUT_CLASSES)},
     )
-    return forms.DateTimeField(
-        label=label, help_text=help_text, widget=widget, error_messages=_TIME
-    )
+    return _TimeField(label=label, help_text=help_text, widget=widget, error_messages=_TIME)
 
 
 def _age_field(label: str, default: int) -> forms.IntegerField:
@@ -129,7 +142,7 @@ class AdForm(forms.ModelForm):  # type: ignore[type-arg] # not generic when it r
         """The value as it was where a browser's input field cannot say the difference."""
         before = getattr(self.seen, name, None)
         if isinstance(value, datetime) and before is not None:
-            return before if value == before.replace(microsecond=0) else value
+            return before if value == self._field(name).as_shown(before) else value
         if name == "content":
             value = value.replace("\r\n", "\n")
             return before if before and before.replace("\r\n", "\n") == value else value
@@ -138,6 +151,11 @@ class AdForm(forms.ModelForm):  # type: ignore[type-arg] # not generic when it r
         if isinstance(value, list) and before is not None and set(value) == set(before):
             return list(before)
         return value
+
+    def _field(self, name: str) -> _TimeField:
+        field = self.fields[name]
+        assert isinstance(field, _TimeField)
+        return field
 
     def _refuse_stale(self, base_version: int | None) -> None:
         if self.seen is None or base_version is None or base_version >= self.instance.version:

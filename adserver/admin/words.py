@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django_countries import countries
 
 from adserver.models import Ad
-from adserver.records import AGE_MAX, AGE_MIN, Actor, AdFields, AdRecord
+from adserver.records import AGE_MAX, AGE_MIN, Actor, AdFields, AdRecord, parse_time
 
 GENDER_NAMES = {"F": "Female", "M": "Male"}
 PLATFORM_NAMES = {"android": "Android", "ios": "iOS", "web": "Web"}
@@ -50,8 +50,14 @@ def age_words(first: int, last: int) -> str:
 
 
 def moment_words(moment: datetime) -> str:
-    """A time in the admin's zone, to the minute: `21 Nov 2026 07:40`."""
-    local = timezone.localtime(moment)
+    """A time in the admin's zone, to the minute: `21 Nov 2026 07:40`.
+
+    In UTC where the calendar ends before the zone's clock does.
+    """
+    try:
+        local = timezone.localtime(moment)
+    except OverflowError:
+        local = moment
     return f"{local.day} {local:%b} {local.year:04d} {local:%H:%M}"
 
 
@@ -79,10 +85,13 @@ def state_badge(state: str) -> str:
     return format_html('<span class="ah-badge ah-badge-{}">{}</span>', state, state)
 
 
-def value_words(value: Any) -> str:
+def value_words(name: str, value: Any) -> str:
     """A field's value out of the change log, for people. `None`: there was no ad."""
     if value is None:
         return "—"
+    if name in ("start_at", "end_at"):
+        moment = parse_time(value)
+        return f"{moment_words(moment)}:{moment:%S}"
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "everybody"
     return str(value) if value != "" else "(empty)"
