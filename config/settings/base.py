@@ -81,6 +81,8 @@ def database(url: str) -> dict[str, Any]:
     """
     config: dict[str, Any] = environ.Env.db_url_config(url)
     config["CONN_MAX_AGE"] = 0
+    # After PostgreSQL was restarted the pool holds dead connections: each would cost a write.
+    config["CONN_HEALTH_CHECKS"] = True
     config.setdefault("OPTIONS", {}).update(
         {
             "pool": {
@@ -161,6 +163,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Without the second one the page would ask a server on the internet about the schema.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "ENUM_NAME_OVERRIDES": {"AdStateEnum": "adserver.api.queries.STATES"},
     "COMPONENT_SPLIT_REQUEST": True,
 }
