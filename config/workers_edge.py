@@ -4,12 +4,25 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
+from gunicorn.workers.base import Worker
 from meinheld import server
 from meinheld.gmeinheld import MeinheldWorker
 
 # How long a leaving worker goes on serving, one request a connection.
 _FAREWELL_S = 2.0
+
+
+class _ErrorLog:
+    """What meinheld calls with an exception that nobody caught."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def error(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        """Log it with its traceback."""
+        self._log.error("Exception at the edge", exc_info=(kind, error, trace))
 
 
 class EdgeWorker(MeinheldWorker):  # type: ignore[misc]
@@ -18,6 +31,13 @@ class EdgeWorker(MeinheldWorker):  # type: ignore[misc]
     meinheld takes SIGTERM in C, stops to accept at once and cuts idle connections a second later.
     So the signal is kept from it: blocked in every thread but one, which waits for it.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Past MeinheldWorker's own, which replaces methods of gunicorn's Logger: in the master,
+        # too, whose first error (a killed worker) would then end the pool.
+        Worker.__init__(self, *args, **kwargs)
+        server.set_access_logger(None)
+        server.set_error_logger(_ErrorLog(self.log))
 
     def init_signals(self) -> None:
         """Called before the application is loaded, so that all its threads inherit the mask."""

@@ -1,0 +1,61 @@
+"""Both pools under gunicorn: replacing and stopping the workers fails no request."""
+
+import os
+import signal
+
+import pytest
+
+from tests.fastpath.pools import Load, Pool, wait_until
+
+TARGETS = {
+    "api": ["/hot?a=1", "/slow", "/hot?a=2", "/save?laterlater", "/save"],
+    "edge": ["/hot?a=1", "/healthz"],
+}
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
+def test_sighup_under_load_fails_no_request(tmp_path, kind):
+    with Pool(tmp_path, kind) as pool:
+        load = Load(pool.port, TARGETS[kind])
+        for _ in range(2):
+            load.more(200)
+            pool.hang_up()
+        load.more(200)
+        load.stop()
+        assert load.failures == []
+        assert pool.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
+def test_sigterm_under_load_answers_what_it_has_accepted(tmp_path, kind):
+    with Pool(tmp_path, kind) as pool:
+        load = Load(pool.port, TARGETS[kind])
+        load.more(200)
+        assert pool.stop() == 0
+        load.join()
+        assert load.refused
+        # A connection that the kernel took, and no worker, ends when the port does.
+        assert [each for each in load.failures if "reset" not in each.lower()] == []
+        assert len(load.failures) <= len(load._threads)
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
+def test_a_killed_worker_is_replaced_and_its_gauges_go(tmp_path, kind):
+    with Pool(tmp_path, kind) as pool:
+        victim = min(pool.serving())
+        gauges = pool.run_dir / f"metrics-{kind}" / f"gauge_liveall_{victim}.db"
+        gauges.write_bytes(b"")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(pool.serving() - {victim}) == 2, "a worker in its place")
+        wait_until(lambda: not gauges.exists(), "the end of the dead worker's gauges")
+        assert pool.get("/hot?a=1")[0] == 200
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
+def test_a_pool_that_starts_forgets_the_counts_of_the_last_one(tmp_path, kind):
+    old = tmp_path / "run" / f"metrics-{kind}" / "counter_1.db"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    with Pool(tmp_path, kind) as pool:
+        assert not old.exists()
+        assert pool.stop() == 0
