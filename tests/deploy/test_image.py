@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+
 from tests.deploy import image
+
+pytestmark = pytest.mark.xdist_group("deploy")
 
 
 def test_two_stages_on_one_pinned_base():
