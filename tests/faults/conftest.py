@@ -1,0 +1,23 @@
+"""A whole running product to break: two workers in each pool, durable stores, a supervisor."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.support import assert_log_is_whole, fresh_by_command, wait_agreed
+from tests.support.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Stack]:
+    with Stack({"WEB_CONCURRENCY": "2"}) as stack:
+        yield stack
+
+
+@pytest.fixture
+def victim(running: Stack) -> Iterator[Stack]:
+    """The stack, whole before the test; afterwards it must have mended itself."""
+    wait_agreed(running)
+    yield running
+    assert wait_agreed(running).version <= fresh_by_command(running).version
+    assert_log_is_whole(running)
