@@ -85,7 +85,7 @@ def _plain(
     if _is_api(request):
         return _json(answer)
     try:
-        page = render_to_string(f"{status}.html")
+        page: str = render_to_string(f"{status}.html")
     except TemplateDoesNotExist:
         page = f"<!doctype html><title>{HTTPStatus(status).phrase}</title><p>{msg}"
     return HttpResponse(page, status=status, headers=answer.text_headers())

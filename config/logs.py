@@ -51,7 +51,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             # whether a handler can be reached: not even a hot answer then asks for a line.
             "uvicorn.access": {"handlers": [], "propagate": False},
             # Any stranger can send a wrong Host: the request's own line says 400, that is enough.
-            "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             "django.server": {"handlers": [], "propagate": True},
         },
     }

@@ -85,7 +85,7 @@ def page_of(request: Request, items: Any, count: int) -> tuple[list[Any], dict[s
     if page > last:
         raise NotFound(f"page: there is no page {page}, the last is {last}")
     url = request.build_absolute_uri()
-    envelope = {
+    envelope: dict[str, Any] = {
         "count": count,
         "next": replace_query_param(url, "page", page + 1) if page < last else None,
         "previous": _previous(url, page),

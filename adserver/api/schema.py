@@ -4,6 +4,7 @@ from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.serializers import ListSerializer
 
 from adserver.api import shapes
 from adserver.api.queries import (
@@ -71,7 +72,7 @@ _WRITTEN = [_version(200), _RETRY_AFTER]
 lookup = extend_schema(
     operation_id="ads_for_visitor",
     tags=["visitors"],
-    auth=[{}],
+    auth=[],
     parameters=[
         _number("age", 1, VISITOR_AGE_MAX, None, "The visitor's age in years."),
         _choice("country", sorted(COUNTRIES), "ISO 3166-1 alpha-2."),
@@ -193,7 +194,7 @@ import_ads = extend_schema(
     operation_id="ads_import",
     tags=["operators"],
     request={
-        "application/json": shapes.AdInput(many=True, max_length=IMPORT_ROWS_MAX),
+        "application/json": ListSerializer(child=shapes.AdInput(), max_length=IMPORT_ROWS_MAX),
         "text/csv": OpenApiTypes.STR,
     },
     parameters=[

@@ -1,8 +1,11 @@
 """Create, retrieve, replace, change and delete: answers, versions and mistakes."""
 
 import uuid
+from datetime import datetime
+from typing import Any
 
 import pytest
+from django.test import Client
 
 from adserver.models import Ad, AdChange
 from tests.api.bodies import MISTAKES, ad_body
@@ -17,12 +20,12 @@ FULL = {
 }
 
 
-def utc(moment) -> str:
+def utc(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
 @pytest.fixture
-def ad(client_op) -> dict:
+def ad(client_op: Client) -> Any:
     answer = client_op.post("/api/v1/ads/", ad_body(**FULL), content_type=JSON)
     assert answer.status_code == 201
     return answer.json()

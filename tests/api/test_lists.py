@@ -1,6 +1,7 @@
 """Lists for operators: pages, order, filters, and the history of one ad."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -14,7 +15,7 @@ HOUR = timedelta(hours=1)
 
 def fields(title: str, **changes) -> AdFields:
     now = timezone.now()
-    values = {"content": "Words", "start_at": now - HOUR, "end_at": now + HOUR}
+    values: dict[str, Any] = {"content": "Words", "start_at": now - HOUR, "end_at": now + HOUR}
     return AdFields(title=title, **(values | changes))
 
 

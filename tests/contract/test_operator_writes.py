@@ -2,13 +2,16 @@
 
 import json
 import socket
+from contextlib import suppress
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.api.bodies import MISTAKES, ad_body
 from tests.contract.conftest import PORTS, url_of, wait_visible
+from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.xdist_group("contract")
 
@@ -230,3 +233,30 @@ def test_lists_hold_what_was_written(operator, add):
         400,
         {"msg": "page_size: must be a whole number from 1 to 1000"},
     )
+
+
+def test_a_write_while_the_database_is_dead(stack, operator, empty_catalog):
+    served(stack, operator.post("/api/v1/ad", json=ad_body(title="Before")))
+    server = psutil.Process(stack.pids["postgres"])
+    family = [*server.children(recursive=True), server]
+    for process in reversed(family):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=10)
+
+    refused = operator.post("/api/v1/ad", json=ad_body(title="During"))
+    assert (refused.status_code, refused.json()) == (
+        503,
+        {"msg": "database: cannot be reached, nothing was accepted"},
+    )
+    assert int(refused.headers["retry-after"]) >= 1
+    for port in PORTS:
+        assert httpx.get(f"{url_of(stack, port)}/api/v1/ad").json()["total"] == 1
+
+    def accepted() -> httpx.Response | None:
+        answer = operator.post("/api/v1/ad", json=ad_body(title="After"))
+        assert answer.status_code in (201, 503), answer.text
+        return answer if answer.status_code == 201 else None
+
+    again = wait_until(accepted, timeout_s=60, what="a database that accepts")
+    assert {ad["title"] for ad in served(stack, again)} == {"Before", "After"}
