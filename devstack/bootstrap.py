@@ -26,6 +26,7 @@ UNFINISHED = VENV / ".unfinished"
 OLDEST_PYTHON = (3, 11)
 # The newest Python the edge's server runs on.
 NEWEST_EDGE_PYTHON = (3, 12)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 COMMANDS = ("run", "test", "lint", "bench", "drill")
 BEGAN_S = time.monotonic()
 
@@ -39,17 +40,30 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - BEGAN_S:6.1f} s] {text}", flush=True)
 
 
+def let_stop() -> None:
+    """Take signals to stop again."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
 def quietly(command: "list[str]") -> None:
     """Run a command in its own session, so that nothing of it outlives us when we are stopped.
 
     CalledProcessError when it fails.
     """
-    process = subprocess.Popen(command, cwd=str(ROOT), start_new_session=True)
+    process = None
+    # Not stopped between its start and the moment that we hold it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
+        process = subprocess.Popen(
+            command, cwd=str(ROOT), start_new_session=True, preexec_fn=let_stop
+        )
+        let_stop()
         code = process.wait()
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        let_stop()
         raise
     if code != 0:
         raise subprocess.CalledProcessError(code, command)
