@@ -171,7 +171,7 @@ class TestWhereItGoes:
     def test_reads_go_to_the_edge(self, told):
         assert _told(told, path="/api/v1/ad?age=25")["pool"] == "edge"
 
-    @pytest.mark.parametrize("path", ["/api/v1/ads/", "/admin/", "/", "/api/v1/ad/", "/healthz"])
+    @pytest.mark.parametrize("path", ["/api/v1/ads/", "/admin/", "/", "/api/v1/ad/", "/healthz/"])
     def test_the_rest_goes_to_the_api(self, told, path):
         assert _told(told, path=path)["pool"] == "api"
 
@@ -193,6 +193,11 @@ class TestWhereItGoes:
     def test_other_codings_reach_nobody(self, told, coding):
         status, _, _ = _ask(told, headers={"Transfer-Encoding": coding})
         assert status in (400, 501)
+
+    def test_what_is_no_http_is_refused_in_our_words(self, told):
+        status, headers, body = _ask(told, headers={"Content-Length": "1, 2"})
+        assert (status, headers["Content-Type"]) == (400, "application/json")
+        assert set(json.loads(body)) == {"msg"}
 
     @pytest.mark.parametrize("path", ["/readyz", "/metrics"])
     def test_what_is_inside_stays_inside(self, told, path):
@@ -242,7 +247,9 @@ def test_a_body_over_the_limit_is_refused(told):
         connection.sendall(
             f"POST /api/v1/ad HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n".encode()
         )
-        assert connection.recv(1024).startswith(b"HTTP/1.1 413 ")
+        answer = connection.recv(1024)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b'{"msg":"body: is too large"}')
 
 
 def test_nginx_is_the_one_to_close_an_idle_connection():
@@ -262,9 +269,31 @@ def test_reads_go_to_the_api_while_the_edge_fails(tmp_path, status):
         assert {_told(port)["pool"] for _ in range(5)} == {"api"}
 
 
+def test_reads_and_health_go_on_while_the_api_is_gone(tmp_path):
+    with _teller("edge") as edge, _proxy(tmp_path, api=free_port(), edge=edge) as port:
+        assert _told(port)["pool"] == "edge"
+        status, headers, body = _ask(port, path="/admin/")
+        assert (status, headers["Retry-After"]) == (502, "1")
+        assert set(json.loads(body)) == {"msg"}
+        status, headers, body = _ask(port, path="/healthz")
+        assert (status, headers["Content-Type"]) == (200, "application/json")
+        assert json.loads(body) == {"status": "ok"}
+
+
 def test_reads_go_to_the_api_while_the_edge_is_gone(tmp_path):
     with _teller("api") as api, _proxy(tmp_path, api=api, edge=free_port()) as port:
         assert {_told(port)["pool"] for _ in range(5)} == {"api"}
+
+
+def test_the_log_is_one_json_object_a_line_without_ad_reads(tmp_path):
+    with _teller("api") as api, _proxy(tmp_path, api=api, edge=api) as port:
+        asked = {"User-Agent": 'odd "agent" \\ '}
+        request_id = _told(port, path="/admin/%22", headers=asked)["headers"]["x-request-id"]
+        _told(port)
+    (line,) = (tmp_path / "access.log").read_text().splitlines()
+    logged = json.loads(line)
+    assert (logged["request_id"], logged["status"]) == (request_id, 200)
+    assert (logged["method"], logged["path"], logged["ip"]) == ("GET", '/admin/"', LOOPBACK)
 
 
 @pytest.fixture(scope="module")
