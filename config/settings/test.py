@@ -5,6 +5,8 @@ from config.settings.base import *
 
 SECRET_KEY = "test-" + "x1y2z3" * 10
 ALLOWED_HOSTS = ["*"]
+# `manage.py lintmigrations`, for `make lint`.
+INSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter"]
 DATABASE_URL = env.value("DATABASE_URL") or "postgresql://127.0.0.1:1/none"
 REDIS_URL = env.value("REDIS_URL") or "redis://127.0.0.1:1/0"
 DATABASES = {"default": database(DATABASE_URL)}
