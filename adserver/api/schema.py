@@ -71,6 +71,7 @@ _WRITTEN = [_version(200), _RETRY_AFTER]
 
 lookup = extend_schema(
     operation_id="ads_for_visitor",
+    summary="Ads for a visitor",
     tags=["visitors"],
     auth=[],
     parameters=[
@@ -92,6 +93,7 @@ lookup = extend_schema(
 
 create_public = extend_schema(
     operation_id="ad_create",
+    summary="Create an ad",
     tags=["operators"],
     request=shapes.AdInput,
     parameters=[_version(201), _RETRY_AFTER],
@@ -116,6 +118,7 @@ create_public = extend_schema(
 
 list_ads = extend_schema(
     operation_id="ads_list",
+    summary="List ads",
     tags=["operators"],
     parameters=[
         _choice("state", STATES, "By the clock, now."),
@@ -140,6 +143,7 @@ list_ads = extend_schema(
 
 create = extend_schema(
     operation_id="ads_create",
+    summary="Create an ad, and get it back",
     tags=["operators"],
     request=shapes.AdInput,
     parameters=[
@@ -152,6 +156,7 @@ create = extend_schema(
 
 retrieve = extend_schema(
     operation_id="ads_retrieve",
+    summary="One ad",
     tags=["operators"],
     parameters=[_RETRY_AFTER],
     responses={200: shapes.OperatorAd, **_faults(*_ITEM)},
@@ -159,6 +164,7 @@ retrieve = extend_schema(
 
 replace = extend_schema(
     operation_id="ads_replace",
+    summary="Replace an ad",
     tags=["operators"],
     request=shapes.AdInput,
     parameters=_WRITTEN,
@@ -167,6 +173,7 @@ replace = extend_schema(
 
 change = extend_schema(
     operation_id="ads_change",
+    summary="Change an ad",
     tags=["operators"],
     request=shapes.AdInput,
     parameters=_WRITTEN,
@@ -175,6 +182,7 @@ change = extend_schema(
 
 delete = extend_schema(
     operation_id="ads_delete",
+    summary="Delete an ad",
     tags=["operators"],
     parameters=[_version(204), _RETRY_AFTER],
     responses={
@@ -185,6 +193,7 @@ delete = extend_schema(
 
 history = extend_schema(
     operation_id="ads_history",
+    summary="Who changed an ad, when and what",
     tags=["operators"],
     parameters=_PAGING,
     responses={200: shapes.ChangePage, **_faults(404, *_READ)},
@@ -192,6 +201,7 @@ history = extend_schema(
 
 import_ads = extend_schema(
     operation_id="ads_import",
+    summary="Import many ads, or none",
     tags=["operators"],
     request={
         "application/json": ListSerializer(child=shapes.AdInput(), max_length=IMPORT_ROWS_MAX),

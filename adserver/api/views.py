@@ -57,10 +57,10 @@ class AdDoor(APIView):
 
     @schema.lookup
     def get(self, request: Request) -> HttpResponse:
-        """Ads for a visitor.
+        """The live ads whose conditions the visitor meets, from memory.
 
-        Answers from memory with the live ads whose conditions the visitor meets: the earliest
-        `end_at` first, then by `id`. An attribute that is not given excludes nothing.
+        The earliest `end_at` comes first, then it goes by `id`. An attribute that is not given
+        excludes nothing.
         """
         answer = lookup_ads(request.META.get("QUERY_STRING", "").encode("latin-1"))
         return HttpResponse(
@@ -72,7 +72,7 @@ class AdDoor(APIView):
 
     @schema.create_public
     def post(self, request: Request) -> Response:
-        """Create an ad."""
+        """An ad, from now on or as scheduled; conditions left out mean everybody."""
         fields = parse_fields(_object(request))
         ad = services.ad_create(fields=fields, actor=_actor(request))
         return _written({"msg": "Ad created", "data": ad.pk}, 201, ad.version)
@@ -85,14 +85,14 @@ class AdList(APIView):
 
     @schema.list_ads
     def get(self, request: Request) -> Response:
-        """List ads, whatever their state."""
+        """All ads, whatever their state, in pages."""
         ads = ads_asked_for(request)
         page, envelope = page_of(request, ads, ads.count())
         return Response({**envelope, "results": [ad_json(ad) for ad in page]})
 
     @schema.create
     def post(self, request: Request) -> Response:
-        """Create an ad, and get it back."""
+        """As on `/api/v1/ad`; the answer is the whole ad."""
         fields = parse_fields(_object(request))
         ad = services.ad_create(fields=fields, actor=_actor(request))
         location = request.build_absolute_uri(reverse("ad-detail", args=[ad.pk]))
@@ -106,7 +106,7 @@ class AdDetail(APIView):
 
     @schema.retrieve
     def get(self, request: Request, ad_id: UUID) -> Response:
-        """One ad."""
+        """The ad as it is served, with its state."""
         ad = selectors.ad_by_id(ad_id)
         if ad is None:
             raise services.AdNotFoundError(ad_id)
@@ -114,14 +114,14 @@ class AdDetail(APIView):
 
     @schema.replace
     def put(self, request: Request, ad_id: UUID) -> Response:
-        """Replace an ad: a field left out gets its default."""
+        """A field left out gets its default."""
         fields = parse_fields(_object(request))
         ad = services.ad_replace(ad_id=ad_id, fields=fields, actor=_actor(request))
         return _written(ad_json(ad), 200, ad.version)
 
     @schema.change
     def patch(self, request: Request, ad_id: UUID) -> Response:
-        """Change an ad: a field left out stays as it is."""
+        """A field left out stays as it is."""
         raw = _object(request)
         ad = services.ad_change(
             ad_id=ad_id, change=lambda base: parse_fields(raw, base=base), actor=_actor(request)
@@ -130,7 +130,7 @@ class AdDetail(APIView):
 
     @schema.delete
     def delete(self, request: Request, ad_id: UUID) -> Response:
-        """Delete an ad. Its history stays."""
+        """Its history stays."""
         version = services.ad_delete(ad_id=ad_id, actor=_actor(request))
         return _written(None, 204, version)
 
@@ -158,7 +158,11 @@ class AdImport(APIView):
 
     @schema.import_ads
     def post(self, request: Request) -> Response:
-        """Import up to 10 000 ads, all of them or, when a row is bad, none."""
+        """Up to 10 000 ads, all of them or, when a row is bad, none.
+
+        CSV has a header line with the fields' names; lists in a cell are separated by `|`, `,` or
+        spaces, and an empty cell means the default.
+        """
         dry_run = flag(request, "dry_run")
         rows = rows_from_json(request.data, most=services.IMPORT_ROWS_MAX)
         fields, errors = check_rows(rows)
