@@ -137,7 +137,7 @@ def stamped(name: str) -> str:
 def pip_install(names: "list[str]") -> None:
     """Put locked sets into `.venv`, exactly as locked. CalledProcessError when that fails."""
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-input", "--no-deps", "--require-hashes"]
+    command += ["--no-input", "--no-deps", "--require-hashes", "--use-pep517"]
     for name in names:
         command += ["-r", str(REQUIREMENTS / f"{name}.txt")]
     UNFINISHED.touch()

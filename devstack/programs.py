@@ -17,7 +17,7 @@ from pathlib import Path
 from devstack.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent
-_LAUNCHER = Path(__file__).with_name("child.py")
+LAUNCHER = Path(__file__).with_name("child.py")
 _POLL_S = 0.01
 LOG_TAIL_LINES = 20
 LOG_MAX_BYTES = 10 * 1024 * 1024
@@ -76,7 +76,7 @@ class Child:
         self.program.before_start()
         self._rotate_log()
         account = self.program.account
-        launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
+        launch = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())]
         launch.append(str(int(self.program.stop_signal)))
         launch.append(f"{account.uid}:{account.gid}" if account else "-")
         with self.log.open("ab") as log:

@@ -11,10 +11,9 @@ import psycopg
 import pytest
 import redis
 
-from devstack import postgres as postgres_module
 from devstack.errors import StackError
 from devstack.postgres import Postgres, server_account
-from devstack.programs import ROOT, Account, Child
+from devstack.programs import LAUNCHER, ROOT, Account, Child
 from tests.support.stack import alive, wait_until
 from tests.support.stores import START_TIMEOUT_S, Stores
 
@@ -150,8 +149,7 @@ def test_an_ordinary_user_needs_no_rights():
 
 def _as_nobody() -> list[str]:
     """Keeps only the right to read, for installations below a private home."""
-    launcher = Path(postgres_module.__file__).with_name("child.py")
-    return [sys.executable, "-I", "-S", str(launcher), str(os.getpid()), "9", "65534:65534"]
+    return [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), "9", "65534:65534"]
 
 
 def test_a_killed_owner_leaves_no_server(tmp_path):

@@ -18,7 +18,7 @@ from typing import Any, Self
 import psutil
 
 from devstack.ports import free_port
-from devstack.programs import ROOT
+from devstack.programs import LAUNCHER, ROOT
 
 READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
@@ -115,8 +115,17 @@ class Stack:
     def start(self) -> None:
         """Start, and wait for the line `ready`. AssertionError with all output if none comes."""
         self.output = []
+        # Its life hangs on ours: a suite that is killed leaves no stack behind.
+        tied = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(LAUNCHER),
+            str(os.getpid()),
+            str(signal.SIGTERM.value),
+        ]
         self._process = subprocess.Popen(
-            self._command,
+            [*tied, "-", *self._command],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
