@@ -56,11 +56,15 @@ def observe_request(*, route: str, method: str, status: int, duration_s: float) 
     _durations().labels(route, known).observe(duration_s)
 
 
+Totals = tuple[dict[int, int], list[int], float]
+_NOTHING: Totals = ({}, [0] * (len(LATENCY_BOUNDS_S) + 1), 0.0)
+
+
 class RoutePublisher:
     """Publishes what the hot routes have counted since the last time."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._published = {route: route.stats.totals() for route in routes}
+        self._published: dict[Route, Totals] = dict.fromkeys(routes, _NOTHING)
 
     def publish(self) -> None:
         """Add the news to the metrics. Not to be called by two threads at once."""
@@ -90,9 +94,6 @@ class RouteReporter:
         self._stopping.set()
         self._thread.join()
         self._publisher.publish()
-
-
-Totals = tuple[dict[int, int], list[int], float]
 
 
 def _add(route: Route, before: Totals, now: Totals) -> None:

@@ -96,6 +96,7 @@ class HotConnection(HttpToolsProtocol):
             if isinstance(turn, WriteTurn):
                 turn.forget()
         self._turns.clear()
+        self.door.left()
 
     def pause_writing(self) -> None:
         """The client does not read: nothing more is answered until it does."""

@@ -100,7 +100,10 @@ class Door:
             connection.dismiss()
         if self._server_state.connections:
             self._loop.call_later(0.1, self._dismiss)
-        else:
+
+    def left(self) -> None:
+        """A connection is gone. With the last one the worker may go, too: nothing stays unsaid."""
+        if not self._server_state.connections:
             self.publish()
 
     def _sweep(self) -> None:

@@ -5,6 +5,7 @@ import json
 
 from runtime.http.answer import Answer
 from runtime.http.routes import HotRequest, ReadRoute, Reply, RouteTable, WriteRoute
+from runtime.metrics import render_metrics
 
 HEADERS = ((b"x-catalog-version", b"7"),)
 
@@ -84,6 +85,8 @@ class App:
             request = HotRequest(scope["query_string"], body, scope["headers"], "")
             route.handler(request, future.set_result)
             return await future
+        if scope["path"] == "/metrics":
+            return Answer(200, render_metrics())
         if scope["path"] == "/slow":
             for _ in range(5):
                 await asyncio.sleep(0)

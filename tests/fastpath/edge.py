@@ -10,6 +10,7 @@ def metrics() -> Answer:
     return Answer(200, render_metrics(), ((b"content-type", b"text/plain"),))
 
 
+routes = table()
 application = wsgi_application(
-    table(), {"/healthz": lambda: Answer(200, b'{"status":"ok"}'), "/metrics": metrics}
+    routes, {"/healthz": lambda: Answer(200, b'{"status":"ok"}'), "/metrics": metrics}
 )

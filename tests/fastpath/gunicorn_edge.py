@@ -7,8 +7,8 @@ from config.gunicorn_edge import *  # noqa: F403 - all of its settings
 
 
 def post_worker_init(worker):
+    from runtime.metrics import RouteReporter
+    from tests.fastpath.edge import routes
+
+    worker.running = [RouteReporter(routes)]
     (env.run_dir() / f"serving-{os.getpid()}").touch()
-
-
-def worker_exit(server, worker):
-    """Nothing was started."""

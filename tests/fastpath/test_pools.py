@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fastpath.pools import Load, Pool, wait_until
 
@@ -59,3 +60,34 @@ def test_a_pool_that_starts_forgets_the_counts_of_the_last_one(tmp_path, kind):
     with Pool(tmp_path, kind) as pool:
         assert not old.exists()
         assert pool.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
+def test_metrics_sum_all_workers_and_outlive_them(tmp_path, kind):
+    def counted() -> float:
+        samples = parse(pool.get("/metrics")[1].decode())
+        return samples.get(("http_requests_total", "/hot", "GET", "200"), 0)
+
+    with Pool(tmp_path, kind) as pool:
+        load = Load(pool.port, ["/hot?a=1"])
+        load.more(300)
+        pool.hang_up()
+        load.more(300)
+        load.stop()
+        wait_until(lambda: counted() == load.answered, "every answer in the metrics")
+        samples = parse(pool.get("/metrics")[1].decode())
+        assert samples["http_request_duration_seconds_count", "/hot", "GET"] == load.answered
+        assert pool.stop() == 0
+
+
+def parse(text: str) -> dict[tuple[str, ...], float]:
+    """Samples by name and by the values of route, method and status."""
+    return {
+        (
+            sample.name,
+            *(sample.labels[k] for k in ("route", "method", "status") if k in sample.labels),
+        ): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
