@@ -5,7 +5,7 @@ The hot routes go to the protocol class through lifespan's state, under the key 
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import django
@@ -13,7 +13,7 @@ from django.core.handlers.asgi import ASGIHandler
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class Application:
@@ -23,6 +23,7 @@ class Application:
         self._django = ASGIHandler()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection's lifespan or one request."""
         if scope["type"] == "lifespan":
             await _lifespan(scope, receive, send)
         else:

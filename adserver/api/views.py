@@ -62,7 +62,8 @@ class AdDoor(APIView):
         The earliest `end_at` comes first, then it goes by `id`. An attribute that is not given
         excludes nothing.
         """
-        answer = lookup_ads(request.META.get("QUERY_STRING", "").encode("latin-1"))
+        # ASGI's Django has decoded it as UTF-8.
+        answer = lookup_ads(request.META.get("QUERY_STRING", "").encode())
         return HttpResponse(
             answer.body,
             status=answer.status,
