@@ -11,6 +11,7 @@ from config.gunicorn_common import wipe_metrics_dir as _wipe_metrics_dir
 
 wsgi_app = "config.asgi:application"
 proc_name = "adhouse-api"
+logger_class = "config.gunicorn_logs.StructuredLogger"
 bind = f"{env.value('BIND_HOST')}:{env.value('PORT')}"
 workers = env.value("WEB_CONCURRENCY")
 worker_class = "config.workers.ApiWorker"

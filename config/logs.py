@@ -1,5 +1,6 @@
 """Logs: structlog everywhere, one JSON object a line, with the request's id."""
 
+import logging
 from typing import Any
 
 import structlog
@@ -15,6 +16,8 @@ SHARED: list[Any] = [
 
 def logging_config(*, level: str, form: str) -> dict[str, Any]:
     """A `dictConfig` that sends everything to stderr: `form` is `json` or `console`."""
+    # Python's own warnings become lines like any other, of the logger `py.warnings`.
+    logging.captureWarnings(True)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

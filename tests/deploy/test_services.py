@@ -1,5 +1,6 @@
 """Each of our services: its command, started and stopped on this machine under its variables."""
 
+import json
 import os
 import signal
 import subprocess
@@ -27,6 +28,10 @@ def test_starts_turns_healthy_and_ends_in_good_order(deployment, tree, name):
         child.send(signal.SIGTERM)
         assert child.wait_ended(STOP_TIMEOUT_S), child.log_tail()
         assert child.ending() == "exit code 0", child.log_tail()
+    for line in child.log.read_text().splitlines():
+        if line in ("", "worker: Warm shutdown (MainProcess)"):
+            continue  # Celery writes these from its signal handler, where logging is not safe
+        assert {"event", "level", "timestamp"} <= set(json.loads(line)), line
     assert not [process for process in family if process.is_running()]
     assert set(tree.rglob("*")) == before, "the container's file system is read-only"
     assert deployment.refusal(name) is not None, "the health check sees that it is gone"
