@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
@@ -21,6 +22,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from adserver.admin.words import actor_of, moment_words, targeting_words
 from adserver.models import Ad, record_of
@@ -38,6 +40,17 @@ _EXAMPLE = (
     "Night market,Forty stalls,2030-01-01T10:00:00Z,2030-02-01T10:00:00Z,18,35,F,TW|JP,ios\r\n"
     "For everybody,,2030-01-01 18:00:00 +0800 CST,2030-02-01 18:00:00 +0800 CST,,,,,\r\n"
 )
+
+
+class UploadForm(forms.Form):
+    """The file to import."""
+
+    file = forms.FileField(
+        label="CSV file",
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,text/csv"}),
+        help_text=f"UTF-8, with a header line, at most {IMPORT_ROWS_MAX:,} rows. You see what will "
+        "happen before anything is written.",
+    )
 
 
 @dataclass(frozen=True)
@@ -126,7 +139,7 @@ def _page(
         "problem": problem,
         "shown": [_row_shown(fields) for fields in preview.fields[:_ROWS_SHOWN]] if preview else [],
         "more": len(preview.fields) - _ROWS_SHOWN if preview else 0,
-        "rows_max": IMPORT_ROWS_MAX,
+        "upload": UploadForm(),
     }
     status = 400 if problem else 200
     return TemplateResponse(request, "admin/adserver/ad/import.html", context, status=status)

@@ -1,7 +1,23 @@
-// Under each time of a form: the same moment on the clock of the person who reads it.
+// What the theme leaves out: a name for its search fields, and under each time of a form the same
+// moment on the clock of the person who reads it.
 "use strict";
 
 window.addEventListener("load", () => {
+    for (const input of document.querySelectorAll("input[placeholder]:not([aria-label])")) {
+        if (!input.labels.length) {
+            input.ariaLabel = input.placeholder;
+        }
+    }
+    // The pickers are made by a ready handler: one that is registered later runs later.
+    window.django?.jQuery?.(() => {
+        for (const select of document.querySelectorAll("select.select2-hidden-accessible")) {
+            const search = select.nextElementSibling?.querySelector("input.select2-search__field");
+            if (search && select.labels.length) {
+                search.ariaLabel = select.labels[0].innerText.trim();
+            }
+        }
+    });
+
     const server_offset_s = Number(document.body.dataset.adminUtcOffset || 0);
     for (const input of document.querySelectorAll('input[type="datetime-local"]')) {
         const note = document.createElement("div");

@@ -1,0 +1,69 @@
+"""Every page at desktop and phone width, light and dark: a picture, and nothing sticks out."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import NewPage
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
+LIST = "/admin/adserver/ad/"
+PAGES = {
+    "home": "/",
+    "not-found": "/nowhere",
+    "overview": "/admin/",
+    "ads": LIST,
+    "ad-add": f"{LIST}add/",
+    "import": f"{LIST}import/",
+    "visitor": f"{LIST}visitor/?age=25&country=TW&limit=3",
+    "visitor-mistake": f"{LIST}visitor/?age=999",
+    "change-log": "/admin/adserver/adchange/",
+    "users": "/admin/accounts/user/",
+    "user-add": "/admin/accounts/user/add/",
+    "groups": "/admin/auth/group/",
+    "token": "/admin/accounts/user/token/",
+    "password": "/admin/password_change/",
+}
+# Every field that can be seen needs a name for those who cannot see it.
+NAMELESS = """
+    [...document.querySelectorAll("input:not([type=hidden]), select, textarea")]
+        .filter(field => field.checkVisibility())
+        .filter(field => !field.labels?.length && !field.ariaLabel)
+        .filter(field => !field.getAttribute("aria-labelledby"))
+        .map(field => field.outerHTML.slice(0, 120))
+"""
+# Pages of the first ad in the list.
+AD_PAGES = {
+    "ad": f"{LIST}{{id}}/change/",
+    "ad-history": f"{LIST}{{id}}/history/",
+    "ad-extend": f"{LIST}bulk/extend/?id={{id}}",
+    "ad-delete": f"{LIST}bulk/delete/?id={{id}}",
+}
+
+
+def picture(page: Page, file: Path) -> None:
+    page.wait_for_load_state("load")
+    page.evaluate("document.fonts.ready.then(() => true)")
+    page.screenshot(path=file, full_page=True)
+    over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert over <= 0, f"{page.url} sticks out sideways by {over} px"
+    assert page.evaluate(NAMELESS) == [], f"{page.url} has fields without a name"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page(new_page: NewPage, screenshots: Path, width: int, scheme: str) -> None:
+    page = new_page(width=width, scheme=scheme)
+    page.goto(LIST)
+    ad_id = page.locator("input[name=_selected_action]").first.get_attribute("value")
+    urls = PAGES | {name: url.format(id=ad_id) for name, url in AD_PAGES.items()}
+    for name, url in urls.items():
+        page.goto(url)
+        picture(page, screenshots / f"{name}-{width}-{scheme}.png")
+    page.goto(f"{LIST}add/")
+    page.get_by_role("button", name="Save", exact=True).click()
+    picture(page, screenshots / f"ad-mistakes-{width}-{scheme}.png")
+    page = new_page(logged_in=False, width=width, scheme=scheme)
+    page.goto("/admin/login/")
+    picture(page, screenshots / f"login-{width}-{scheme}.png")
