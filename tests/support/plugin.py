@@ -3,7 +3,8 @@
 Loaded by `-p` in pyproject.toml, because pytest-django reads the settings before any conftest.
 Under xdist one pair of servers serves all workers: each has its own database (made by Django) and
 its own Redis database. The servers' lives hang on this process: they end with it, however it ends.
-Stores that are set in the environment are never used, since tests delete what they find.
+The product's variables of the engineer's shell are not seen: tests delete what they find in a
+store, and mean the defaults.
 """
 
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from config import env
 from tests.support.stores import Stores
 
 _WORKER = "PYTEST_XDIST_WORKER"
@@ -31,6 +33,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         os.environ["REDIS_URL"] = f"{base}/{redis_database(worker)}"
         _use_data_directory(Path(os.environ["DATA_DIR"]) / worker)
         return
+    for name in ("DJANGO_SETTINGS_MODULE", *env.VARIABLES):
+        os.environ.pop(name, None)
     stores = Stores(durable=False)
     stores.start()
     early_config.stash[_stores_key] = stores
@@ -44,4 +48,3 @@ def _use_data_directory(path: Path) -> None:
     """Keep the suite away from the engineer's own DATA_DIR."""
     path.mkdir(parents=True, exist_ok=True)
     os.environ["DATA_DIR"] = str(path)
-    os.environ.pop("RUN_DIR", None)
