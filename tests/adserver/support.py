@@ -12,7 +12,7 @@ from adserver.index import CatalogIndex
 from adserver.models import Ad, record_of
 from adserver.records import Actor, AdFields, epoch_us
 from adserver.replica import Replica, load_snapshot
-from tests.index.reference import Visitor, expected, code_of
+from tests.index.reference import Visitor, code_of, expected
 
 ACTOR = Actor("tester")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -288,8 +288,6 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     [
         ["seed_ads", "--count", "1"],
         ["catalog_hash"],
-        ["catalog_hash", "--from-log"],
-        ["changelog_trim", "--before", "1d"],
     ],
 )
 def test_a_database_that_is_away_is_said_in_a_clear_line(arguments: list[str], tmp_path) -> None:

@@ -1,0 +1,193 @@
+"""What each write service promises beyond its entry in the log."""
+
+import threading
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.db import connection
+from msgspec.structs import replace
+
+from adserver import services
+from adserver.models import Ad, AdChange, record_of
+from adserver.records import AdFields, InvalidAdError, fields_of
+from adserver.selectors import ad_history
+from adserver.services import AdNotFoundError, TooManyRowsError
+from tests.adserver.support import ACTOR, HOUR, NOON, fields
+
+US = timedelta(microseconds=1)
+
+
+@pytest.fixture(autouse=True)
+def _noon():
+    with time_machine.travel(NOON, tick=False):
+        yield
+
+
+def stored(ad: Ad) -> AdFields:
+    return fields_of(record_of(Ad.objects.get(pk=ad.pk)))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: services.ad_replace(ad_id=uuid4(), fields=fields(), actor=ACTOR),
+        lambda: services.ad_change(ad_id=uuid4(), change=lambda old: old, actor=ACTOR),
+        lambda: services.ad_delete(ad_id=uuid4(), actor=ACTOR),
+    ],
+)
+def test_an_ad_that_is_not_there(write) -> None:
+    with pytest.raises(AdNotFoundError, match="id: there is no ad"):
+        write()
+    assert not AdChange.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_change_that_raises_writes_nothing() -> None:
+    ad = services.ad_create(fields=fields(), actor=ACTOR)
+
+    def refuse(_: AdFields) -> AdFields:
+        raise InvalidAdError({"title": "is not nice"})
+
+    with pytest.raises(InvalidAdError):
+        services.ad_change(ad_id=ad.pk, change=refuse, actor=ACTOR)
+    assert AdChange.objects.count() == 1
+    assert stored(ad) == fields()
+
+
+@pytest.mark.django_db
+def test_an_import_has_a_limit(monkeypatch) -> None:
+    monkeypatch.setattr(services, "IMPORT_ROWS_MAX", 2)
+    assert len(services.ads_import(rows=[fields()] * 2, actor=ACTOR)) == 2
+    with pytest.raises(TooManyRowsError, match="at most 2 at once, not 3"):
+        services.ads_import(rows=[fields()] * 3, actor=ACTOR)
+    assert services.ads_import_all(rows=[fields()] * 5, actor=ACTOR) == 5
+    assert services.ads_import(rows=[], actor=ACTOR) == []
+    assert Ad.objects.count() == AdChange.objects.count() == 7
+
+
+@pytest.mark.django_db
+def test_end_now_ends_what_is_not_over() -> None:
+    live, scheduled, over = services.ads_import(
+        rows=[
+            fields(),
+            fields(start_at=NOON + HOUR, end_at=NOON + 2 * HOUR),
+            fields(start_at=NOON - HOUR, end_at=NOON),
+        ],
+        actor=ACTOR,
+    )
+    ids = [live.pk, scheduled.pk, over.pk, uuid4()]
+    assert services.ads_end_now(ad_ids=ids, actor=ACTOR) == 2
+    assert stored(live) == fields(end_at=NOON)
+    assert stored(scheduled) == fields(start_at=NOON - US, end_at=NOON)
+    assert stored(over) == fields(start_at=NOON - HOUR, end_at=NOON)
+    assert services.ads_end_now(ad_ids=ids, actor=ACTOR) == 0
+    assert AdChange.objects.count() == 5
+
+
+@pytest.mark.django_db
+def test_extend_counts_from_the_end_or_from_now() -> None:
+    live, over = services.ads_import(
+        rows=[fields(), fields(end_at=NOON - US, start_at=NOON - HOUR)], actor=ACTOR
+    )
+    services.ads_close_ended(actor=ACTOR)
+    assert services.ads_extend(ad_ids=[live.pk, over.pk], by=HOUR, actor=ACTOR) == 2
+    assert stored(live).end_at == NOON + 2 * HOUR
+    assert stored(over).end_at == NOON + HOUR
+    assert Ad.objects.filter(closed_at__isnull=True).count() == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        (timedelta(), "by: must be more than nothing"),
+        (-US, "by: must be more than nothing"),
+        (timedelta.max, "by: reaches beyond the year 9999"),
+    ],
+)
+def test_extend_refuses_what_cannot_be(by: timedelta, words: str) -> None:
+    ad = services.ad_create(fields=fields(), actor=ACTOR)
+    with pytest.raises(InvalidAdError, match=words):
+        services.ads_extend(ad_ids=[ad.pk], by=by, actor=ACTOR)
+    assert AdChange.objects.count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("title", "copied"), [("A title", "A title (copy)"), ("x" * 100, "x" * 93 + " (copy)")]
+)
+def test_a_duplicate_says_so_within_the_title_s_length(title: str, copied: str) -> None:
+    ad = services.ad_create(fields=fields(title=title, country=("TW",)), actor=ACTOR)
+    (copy,) = services.ads_duplicate(ad_ids=[ad.pk], actor=ACTOR)
+    assert copy.pk != ad.pk
+    assert stored(copy) == replace(stored(ad), title=copied)
+
+
+@pytest.mark.django_db
+def test_closing_goes_batch_by_batch_in_the_order_of_the_ends(monkeypatch) -> None:
+    monkeypatch.setattr(services, "CLOSE_BATCH", 2)
+    rows = [fields(end_at=NOON - US * n) for n in range(3)] + [fields(end_at=NOON + US)]
+    ads = services.ads_import(rows=rows, actor=ACTOR)
+    assert [services.ads_close_ended(actor=ACTOR) for _ in range(3)] == [2, 1, 0]
+    closings = AdChange.objects.filter(operation="close").values_list("ad_id", flat=True)
+    assert list(closings) == [ads[2].pk, ads[1].pk, ads[0].pk]
+    assert set(Ad.objects.exclude(closed_at=None).values_list("closed_at", flat=True)) == {NOON}
+    assert stored(ads[0]) == rows[0]
+
+
+@pytest.mark.django_db
+def test_the_history_tells_before_and_after() -> None:
+    ad = services.ad_create(fields=fields(), actor=ACTOR)
+    services.ad_replace(ad_id=ad.pk, fields=fields(title="Another title"), actor=ACTOR)
+    services.ad_delete(ad_id=ad.pk, actor=ACTOR)
+    deleted, changed, created = ad_history(ad.pk)
+    assert [entry.operation for entry in (deleted, changed, created)] == [
+        "delete",
+        "update",
+        "create",
+    ]
+    assert changed.changed == {"title": ("A good title", "Another title")}
+    assert (created.before, deleted.after) == (None, None)
+    assert changed.before == created.after
+    assert {entry.actor for entry in (deleted, changed, created)} == {"tester"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_change_different_fields_at_once_both_get_their_way() -> None:
+    ad = services.ad_create(fields=fields(), actor=ACTOR)
+    barrier = threading.Barrier(2)
+
+    def change(name: str, value: object) -> None:
+        barrier.wait(10)
+        try:
+            services.ad_change(
+                ad_id=ad.pk, change=lambda old: replace(old, **{name: value}), actor=ACTOR
+            )
+        finally:
+            connection.close()
+
+    for age in range(1, 6):
+        title = f"Title number {age}"
+        threads = [
+            threading.Thread(target=change, args=arguments)
+            for arguments in (("title", title), ("age_start", age))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (stored(ad).title, stored(ad).age_start) == (title, age)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_number_of_statements_does_not_grow_with_the_rows(django_assert_num_queries) -> None:
+    for size in (1, 50, 500):
+        # BEGIN, lock, newest version, COPY of the ads, COPY of their entries, COMMIT.
+        with django_assert_num_queries(6):
+            ads = services.ads_import(rows=[fields()] * size, actor=ACTOR)
+        # And the ads read, and deleted where they are copied anew.
+        with django_assert_num_queries(8):
+            services.ads_extend(ad_ids=[ad.pk for ad in ads], by=HOUR, actor=ACTOR)
