@@ -245,7 +245,7 @@ def test_a_request_a_piece_gets_what_the_plain_server_gives(requests, pauses):
 
 
 @pytest.mark.drill
-@settings(max_examples=20_000, **COMMON)
+@settings(max_examples=10_000, **COMMON)
 @given(stream=STREAMS, cuts=CUTS, pauses=PAUSES)
 def test_very_many_streams_get_what_the_plain_server_gives(stream, cuts, pauses):
     check(stream, cuts, pauses)
