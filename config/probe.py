@@ -1,6 +1,6 @@
 """Asks this container's own web pool whether it can serve: `python -m config.probe api|edge`.
 
-The health check of the containers, which have no curl. Imports nothing of Django, so that asking
+The health check of the containers, which have no curl. Does not start Django, so that asking
 every few seconds costs next to nothing. Exits 0 when `/readyz` answers 200, else 1 with the answer.
 """
 

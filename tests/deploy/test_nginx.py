@@ -9,10 +9,8 @@ import re
 import shutil
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from config import env
 from devstack.ports import LOOPBACK, free_port
 from devstack.programs import Child, Program
 from runtime.http.limits import Limits
+from tests.deploy.teller import teller
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
@@ -98,62 +97,12 @@ def _ask(port, method="GET", path="/api/v1/ad", *, body=None, headers=None, **op
         connection.close()
 
 
-class _Pool(ThreadingHTTPServer):
-    """A pool that tells what reached it, with a status of one's choice."""
-
-    daemon_threads = True
-
-    def __init__(self, name: str, status: int) -> None:
-        super().__init__((LOOPBACK, 0), _Teller)
-        self.pool, self.status = name, status
-
-
-class _Teller(BaseHTTPRequestHandler):
-    """Answers with what reached it."""
-
-    protocol_version = "HTTP/1.1"
-    server: _Pool
-
-    def _tell(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
-        told = {
-            "pool": self.server.pool,
-            "method": self.command,
-            "headers": {name.lower(): value for name, value in self.headers.items()},
-            "body": self.rfile.read(length).decode(),
-        }
-        body = json.dumps(told).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = do_PUT = do_DELETE = _tell
-
-    def log_message(self, *args) -> None:
-        """The test says what matters."""
-
-
-@contextmanager
-def _teller(pool: str, status: int = 200) -> Iterator[int]:
-    server = _Pool(pool, status)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """A proxy that trusts nobody, before two pools that tell what reached them."""
     with (
-        _teller("api") as api,
-        _teller("edge") as edge,
+        teller("api") as api,
+        teller("edge") as edge,
         _proxy(tmp_path_factory.mktemp("nginx"), api=api, edge=edge) as port,
     ):
         yield port
@@ -217,7 +166,7 @@ class TestWhatIsSaid:
     def test_a_trusted_proxy_is_believed(self, tmp_path):
         trusted = f"set_real_ip_from {LOOPBACK};"
         with (
-            _teller("api") as api,
+            teller("api") as api,
             _proxy(tmp_path, api=api, edge=api, trusted=trusted) as port,
         ):
             claims = {**HTTPS, "X-Forwarded-For": "9.9.9.9, 1.2.3.4"}
@@ -262,15 +211,15 @@ def test_nginx_is_the_one_to_close_an_idle_connection():
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_reads_go_to_the_api_while_the_edge_fails(tmp_path, status):
     with (
-        _teller("api") as api,
-        _teller("edge", status) as edge,
+        teller("api") as api,
+        teller("edge", status) as edge,
         _proxy(tmp_path, api=api, edge=edge) as port,
     ):
         assert {_told(port)["pool"] for _ in range(5)} == {"api"}
 
 
 def test_reads_and_health_go_on_while_the_api_is_gone(tmp_path):
-    with _teller("edge") as edge, _proxy(tmp_path, api=free_port(), edge=edge) as port:
+    with teller("edge") as edge, _proxy(tmp_path, api=free_port(), edge=edge) as port:
         assert _told(port)["pool"] == "edge"
         status, headers, body = _ask(port, path="/admin/")
         assert (status, headers["Retry-After"]) == (502, "1")
@@ -281,12 +230,12 @@ def test_reads_and_health_go_on_while_the_api_is_gone(tmp_path):
 
 
 def test_reads_go_to_the_api_while_the_edge_is_gone(tmp_path):
-    with _teller("api") as api, _proxy(tmp_path, api=api, edge=free_port()) as port:
+    with teller("api") as api, _proxy(tmp_path, api=api, edge=free_port()) as port:
         assert {_told(port)["pool"] for _ in range(5)} == {"api"}
 
 
 def test_the_log_is_one_json_object_a_line_without_ad_reads(tmp_path):
-    with _teller("api") as api, _proxy(tmp_path, api=api, edge=api) as port:
+    with teller("api") as api, _proxy(tmp_path, api=api, edge=api) as port:
         asked = {"User-Agent": 'odd "agent" \\ '}
         request_id = _told(port, path="/admin/%22", headers=asked)["headers"]["x-request-id"]
         _told(port)

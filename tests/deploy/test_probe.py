@@ -1,0 +1,37 @@
+"""`python -m config.probe`, the health check of the containers of both pools."""
+
+import subprocess
+import sys
+
+import pytest
+
+from config import env, probe
+from devstack.ports import free_port
+from tests.deploy.teller import teller
+
+
+@pytest.mark.parametrize(("pool", "variable"), [("api", "PORT"), ("edge", "EDGE_PORT")])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (301, 1), (503, 1)])
+def test_a_pool_is_healthy_when_it_is_ready(monkeypatch, capsys, pool, variable, status, code):
+    with teller(pool, status) as port:
+        monkeypatch.setenv(variable, str(port))
+        assert probe.main([pool]) == code
+    assert f'"pool": "{pool}"' in capsys.readouterr().out
+
+
+def test_a_pool_that_is_gone_is_not_healthy(monkeypatch, capsys):
+    monkeypatch.setenv("PORT", str(free_port()))
+    assert probe.main(["api"]) == 1
+    assert "does not answer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["worker"], ["api", "edge"]])
+def test_a_wrong_call_is_explained(capsys, arguments):
+    assert probe.main(arguments) == 2
+    assert capsys.readouterr().err == "usage: python -m config.probe api|edge\n"
+
+
+def test_asking_costs_no_start_of_django():
+    code = "import sys, config.probe; sys.exit('django.db' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=env.BASE_DIR, check=False)
+    assert result.returncode == 0
