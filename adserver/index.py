@@ -134,13 +134,14 @@ class CatalogIndex:
 
         `visitor` is a `targeting.visitor_code`. Version None: nothing is loaded yet.
         """
-        # Without the lock, which would cost a fifth of all this. Segments are never changed once
-        # they can be seen, and writers set the next turn after `_seen` and the version last; so
-        # what passes these checks, in this order, is one state of the catalog and its version.
+        # Without the lock, which would cost a fifth of all this. A segment is not changed once it
+        # can be seen; a writer sets the next turn after `_seen`, and the version last, before it
+        # lets go of the lock that a refresh needs. So what passes these checks, in this order,
+        # is one state of the catalog, and its version the one that is the same before and after.
         version = self.version
         if self._from_ns <= self._clock() < self._turn_ns:
             segment = self._segments.get(visitor)
-            if segment is not None and segment.seen == self._seen:
+            if segment is not None and segment.seen == self._seen and version == self.version:
                 last = offset + limit
                 if segment.complete or last <= len(segment.front):
                     return version, segment.total, segment.front[offset:last]
