@@ -7,5 +7,5 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The front door. Asks no store, so that it answers whatever else is down."""
+    """The front door. Needs no store of its own, so that strangers find it whatever is down."""
     return render(request, "home.html")

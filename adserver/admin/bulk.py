@@ -94,8 +94,8 @@ OPERATIONS = {
     "end": Operation(
         permission="adserver.change_ad",
         title="End now",
-        warning="They are no longer shown to anybody, at once. Ads that have ended already stay as "
-        "they are. Extending an ad brings it back.",
+        warning="Takes effect at once, for every visitor. What has ended already stays as it is. "
+        "Extending an ad brings it back.",
         button="End now",
         done="ended",
         run=_end,
@@ -114,8 +114,7 @@ OPERATIONS = {
     "duplicate": Operation(
         permission="adserver.add_ad",
         title="Duplicate",
-        warning="The copies have the same flight and targeting: a copy of a live ad is shown at "
-        "once.",
+        warning="A copy has the same flight and targeting: the copy of a live ad is shown at once.",
         button="Duplicate",
         done="duplicated",
         run=_duplicate,
@@ -123,8 +122,8 @@ OPERATIONS = {
     "delete": Operation(
         permission="adserver.delete_ad",
         title="Delete",
-        warning="They are no longer shown to anybody, and cannot be brought back. Their history "
-        "stays in the change log.",
+        warning="Takes effect at once, for every visitor, and cannot be undone. The history stays "
+        "in the change log.",
         button="Delete",
         done="deleted",
         run=_delete,

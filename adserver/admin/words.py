@@ -1,6 +1,7 @@
 """How the admin's pages put an ad into words: its targeting, its flight, its state."""
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -22,6 +23,7 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor(label=request.user.get_username(), user_id=request.user.pk)
 
 
+@cache
 def country_choices() -> list[tuple[str, str]]:
     """Every country by name, its code behind it, so that a search finds either."""
     return [(code, f"{name} ({code})") for code, name in countries]
