@@ -18,7 +18,7 @@ import structlog
 from psycopg import IsolationLevel
 
 from adserver.index import CatalogIndex
-from adserver.selectors import CHANGES_ROWS, changes_after, latest_version, snapshot
+from adserver.selectors import CHANGES_ROWS, Mark, changes_from, latest_mark, snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +60,7 @@ class Replica:
         self.gaps = 0
         self.failures = 0
         self._looked_at_s = time.monotonic()
+        self._mark = Mark(0)
         self._connect = connect
         self._hints = hints
         self._poll_s = poll_s
@@ -114,30 +115,32 @@ class Replica:
 
     def _apply_changes(self, connection: psycopg.Connection[Any]) -> bool:
         """Apply the next entries; True when there are no more."""
-        version = self.index.version
-        assert version is not None
-        changes = changes_after(connection, version)
-        if not changes:
-            if latest_version(connection) < version:
-                # The database went back in time: it was restored from a backup.
-                self._missed(connection, version)
-            return True
-        if changes[0].version != version + 1 or changes[-1].version != version + len(changes):
-            self._missed(connection, version)
-            return False
+        mark = self._mark
+        changes = changes_from(connection, mark.version)
+        fetched = len(changes)
+        if mark.version:
+            # The entry this replica stands at is read again: when it is another one, the database
+            # was restored, or a standby took over that had not received everything.
+            if not changes or changes[0].mark != mark:
+                return self._missed(connection)
+            del changes[0]
+        if changes and changes[-1].version != mark.version + len(changes):
+            return self._missed(connection)
         for change in changes:
             self.index.apply(version=change.version, ad_id=change.ad_id, record=change.record)
-        return len(changes) < CHANGES_ROWS
+            self._mark = change.mark
+        return fetched < CHANGES_ROWS
 
-    def _missed(self, connection: psycopg.Connection[Any], version: int) -> None:
-        """The log no longer continues where this replica stands: begin again from a snapshot."""
+    def _missed(self, connection: psycopg.Connection[Any]) -> bool:
+        """The log does not continue where this replica stands: begin again from a snapshot."""
         self.gaps += 1
-        log.warning("catalog log has a gap, reading a snapshot", version=version)
+        log.warning("catalog log has a gap, reading a snapshot", version=self._mark.version)
         self._load_snapshot(connection)
+        return False
 
     def _load_snapshot(self, connection: psycopg.Connection[Any]) -> None:
         started_s = time.monotonic()
-        version = load_snapshot(connection, self.index)
+        self._mark = load_snapshot(connection, self.index)
         self._start_over = False
         self.snapshots += 1
         # A million ads are long-lived: the collector need never walk them again.
@@ -145,7 +148,9 @@ class Replica:
         gc.freeze()
         self.warm.set()
         took_s = round(time.monotonic() - started_s, 3)
-        log.info("catalog loaded", version=version, ads=self.index.state()[2], seconds=took_s)
+        log.info(
+            "catalog loaded", version=self._mark.version, ads=self.index.state()[2], seconds=took_s
+        )
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
@@ -170,17 +175,17 @@ class Replica:
             self._connection = None
 
 
-def load_snapshot(connection: psycopg.Connection[Any], index: CatalogIndex) -> int:
-    """Fill the index from one consistent view of the tables; gives its version.
+def load_snapshot(connection: psycopg.Connection[Any], index: CatalogIndex) -> Mark:
+    """Fill the index from one consistent view of the tables; gives the entry it stands at.
 
     The connection must be in autocommit, between transactions.
     """
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with connection.transaction():
-            version = latest_version(connection)
-            index.load(snapshot(connection), version=version)
+            mark = latest_mark(connection)
+            index.load(snapshot(connection), version=mark.version)
     finally:
         if not connection.closed:
             connection.isolation_level = None
-    return version
+    return mark

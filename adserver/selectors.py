@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -22,27 +22,54 @@ _SNAPSHOT_SQL = """
            version, created_at
       FROM adserver_ad WHERE closed_at IS NULL
 """
-_VERSION_SQL = "SELECT coalesce(max(version), 0) FROM adserver_adchange"
-_CHANGES_SQL = """
-    SELECT version, operation, ad_id, ad::text FROM adserver_adchange
-     WHERE version > %s ORDER BY version LIMIT %s
+_MARK_SQL = """
+    SELECT version, ad_id, created_at FROM adserver_adchange ORDER BY version DESC LIMIT 1
 """
+_CHANGES_SQL = """
+    SELECT version, ad_id, created_at, operation, ad::text FROM adserver_adchange
+     WHERE version >= %s ORDER BY version LIMIT %s
+"""
+
+
+class Mark(NamedTuple):
+    """Which entry of which log: two histories that share a version differ in ad or time."""
+
+    version: int
+    ad_id: UUID | None = None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One log entry for a replica; `record` None takes the ad out."""
+    """One log entry for a replica."""
 
-    version: int
-    ad_id: UUID
-    record: AdRecord | None
+    mark: Mark
+    json: str | None
+
+    @property
+    def version(self) -> int:
+        """The catalog's version with this change."""
+        return self.mark.version
+
+    @property
+    def ad_id(self) -> UUID:
+        """Whose change it is."""
+        assert self.mark.ad_id is not None
+        return self.mark.ad_id
+
+    @property
+    def record(self) -> AdRecord | None:
+        """The ad from now on; None takes it out. msgspec.ValidationError if it is no ad.
+
+        Read only when it is applied: a replica may stand at an entry that nobody can read.
+        """
+        return None if self.json is None else parse_record(self.json)
 
 
-def latest_version(connection: psycopg.Connection[Any]) -> int:
-    """The last version of the log, 0 when it is empty."""
-    row = connection.execute(_VERSION_SQL).fetchone()
-    assert row is not None
-    return int(row[0])
+def latest_mark(connection: psycopg.Connection[Any]) -> Mark:
+    """The last entry of the log; version 0 when it is empty."""
+    row = connection.execute(_MARK_SQL).fetchone()
+    return Mark(0) if row is None else Mark(*row)
 
 
 def snapshot(connection: psycopg.Connection[Any]) -> Iterator[AdRecord]:
@@ -54,15 +81,15 @@ def snapshot(connection: psycopg.Connection[Any]) -> Iterator[AdRecord]:
         cursor.itersize = SNAPSHOT_ROWS
         cursor.execute(_SNAPSHOT_SQL)
         for row in cursor:
-            yield AdRecord(*row[:7], tuple(row[7]), tuple(row[8]), tuple(row[9]), *row[10:])
+            yield AdRecord(*row[:7], *map(tuple, row[7:10]), *row[10:])
 
 
-def changes_after(connection: psycopg.Connection[Any], version: int) -> list[Change]:
-    """Up to `CHANGES_ROWS` log entries that follow `version`, in order."""
+def changes_from(connection: psycopg.Connection[Any], version: int) -> list[Change]:
+    """Up to `CHANGES_ROWS` log entries, in order, from the one of `version` itself on."""
     rows = connection.execute(_CHANGES_SQL, (version, CHANGES_ROWS)).fetchall()
     return [
-        Change(number, ad_id, parse_record(ad) if operation in ("create", "update") else None)
-        for number, operation, ad_id, ad in rows
+        Change(Mark(*mark), ad if operation in ("create", "update") else None)
+        for *mark, operation, ad in rows
     ]
 
 
@@ -73,7 +100,7 @@ class TrimmedLogError(DomainError):
 def replayed_log(connection: psycopg.Connection[Any]) -> Iterator[Change]:
     """Every change there ever was, in order. TrimmedLogError when one is missing."""
     version = 0
-    while changes := changes_after(connection, version):
+    while changes := changes_from(connection, version + 1):
         for change in changes:
             version += 1
             if change.version != version:

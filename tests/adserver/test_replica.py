@@ -15,7 +15,7 @@ from adserver.hints import CHANNEL
 from adserver.index import CatalogIndex
 from adserver.models import Ad, AdChange
 from adserver.replica import Hints, Replica
-from adserver.selectors import latest_version
+from adserver.selectors import Mark, latest_mark
 from runtime.pubsub import Subscriber
 from tests.adserver.support import (
     ACTOR,
@@ -109,17 +109,17 @@ def test_a_hint_brings_it_long_before_the_timer(started: Started) -> None:
 def test_a_write_between_version_and_rows_is_in_neither(started: Started, monkeypatch) -> None:
     written: list[Ad] = []
 
-    def then_write(connection: psycopg.Connection[Any]) -> int:
-        version = latest_version(connection)
+    def then_write(connection: psycopg.Connection[Any]) -> Mark:
+        mark = latest_mark(connection)
         if not written:
             written.append(services.ad_create(fields=fields(title="Squeezed in"), actor=ACTOR))
-        return version
+        return mark
 
     services.ad_create(fields=fields(), actor=ACTOR)
-    monkeypatch.setattr(replica_module, "latest_version", then_write)
+    monkeypatch.setattr(replica_module, "latest_mark", then_write)
     index = CatalogIndex(clock)
     with connect() as own:
-        assert replica_module.load_snapshot(own, index) == 1
+        assert replica_module.load_snapshot(own, index).version == 1
         assert index.state()[2] == 1
         assert own.isolation_level is None
     with following(clock) as replica:
@@ -187,6 +187,23 @@ def test_a_database_that_went_back_in_time(started: Started) -> None:
     AdChange.objects.filter(ad_id__in=lost).delete()
     wait_version(replica, 2)
     assert replica.gaps == 1
+
+
+def test_a_database_that_went_back_and_has_passed_the_old_version_since() -> None:
+    """A standby that lacks the last commits takes over, and is written to before anybody looks."""
+    services.ads_import(rows=[fields(title=f"Number {n}") for n in range(5)], actor=ACTOR)
+    with following(clock) as replica:
+        lost = [ad.pk for ad in Ad.objects.filter(version__gt=2)]
+        Ad.objects.filter(pk__in=lost).delete()
+        AdChange.objects.filter(ad_id__in=lost).delete()
+        for written in (3, 4):
+            rows = [fields(title=f"Instead {n}") for n in range(written)]
+            services.ads_import(rows=rows, actor=ACTOR)
+        assert replica.index.version == 5
+        replica.catch_up()
+        assert replica.index.version == 9
+        assert replica.gaps == 1
+        assert_equivalent(replica.index, clock)
 
 
 def test_many_changes_at_once_are_applied_chunk_by_chunk(started: Started, monkeypatch) -> None:
