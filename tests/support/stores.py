@@ -3,6 +3,7 @@
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -77,13 +78,11 @@ class Stores:
 
     def pause(self, name: Name) -> None:
         """SIGSTOP a server and all its processes: connections stay open, nothing answers."""
-        for process in self._family(name):
-            process.send_signal(signal.SIGSTOP)
+        self._signal(name, signal.SIGSTOP)
 
     def resume(self, name: Name) -> None:
         """Undo `pause`."""
-        for process in self._family(name):
-            process.send_signal(signal.SIGCONT)
+        self._signal(name, signal.SIGCONT)
 
     def kill(self, name: Name) -> None:
         """`kill -9` a server, as a power cut would end it, and wait until it is gone."""
@@ -99,6 +98,12 @@ class Stores:
         """Start one stopped or killed server again on its old port, and wait until it answers."""
         self._children[name].start()
         self._children[name].wait_ready(START_TIMEOUT_S)
+
+    def _signal(self, name: Name, number: signal.Signals) -> None:
+        for process in self._family(name):
+            # A session of PostgreSQL may end between the listing and this.
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def _family(self, name: Name) -> list[psutil.Process]:
         """The server's processes, parent first: PostgreSQL gives each session one of its own."""
