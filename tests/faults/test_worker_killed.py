@@ -5,28 +5,49 @@ import signal
 
 import pytest
 
-from tests.faults.support import Readers, board, pid_of, wait_agreed, wait_written
+from tests.faults.support import Readers, board, killed, pid_of, wait_agreed, wait_written
 from tests.support.stack import Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("faults")
 
 
+def workers_of(stack: Stack, pool: str) -> set[int]:
+    """The process ids of a pool's workers."""
+    return {worker["pid"] for worker in board(stack) if worker["pool"] == pool}
+
+
 @pytest.mark.parametrize("pool", ["api", "edge"])
 def test_a_worker_is_killed(pool: str, victim: Stack) -> None:
-    before = {worker["pid"] for worker in board(victim) if worker["pool"] == pool}
-    killed_pid = min(before)
+    killed_pid = workers_of(victim, pool).pop()
     other = victim.port if pool == "edge" else victim.edge_port
     with Readers(other) as readers:
         os.kill(killed_pid, signal.SIGKILL)
         wait_written(victim, f"Written while {pool} lacks a worker")
 
         def replaced() -> bool:
-            pids = {worker["pid"] for worker in board(victim) if worker["pool"] == pool}
+            pids = workers_of(victim, pool)
             return len(pids) == 2 and killed_pid not in pids
 
         wait_until(replaced, timeout_s=30, what="another worker has come")
         wait_agreed(victim)
     assert readers.failures == []
+
+
+@pytest.mark.parametrize("pool", ["api", "edge"])
+def test_a_worker_that_starts_without_postgres_warms_when_it_is_back(
+    pool: str, victim: Stack
+) -> None:
+    other = victim.port if pool == "edge" else victim.edge_port
+    with Readers(other) as readers, killed(victim, "postgres"):
+        os.kill(workers_of(victim, pool).pop(), signal.SIGKILL)
+
+        def cold() -> bool:
+            entries = [worker for worker in board(victim) if worker["pool"] == pool]
+            return len(entries) == 2 and any(worker["version"] is None for worker in entries)
+
+        wait_until(cold, timeout_s=30, what="a worker that holds nothing yet is on the board")
+    assert readers.failures == []
+    wait_agreed(victim)
 
 
 @pytest.mark.parametrize("pool", ["api", "edge"])
