@@ -16,7 +16,7 @@ from devstack.programs import Child, Program
 from tests.deploy import compose, image
 from tests.support.stores import Stores
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 CHECK_TIMEOUT_S = 20.0
 RUN_DIR = "/run/adhouse"
 
@@ -83,7 +83,10 @@ class Deployment:
         """What the health check of service `name` complains of, or None."""
         kind, *check = self._services[name]["healthcheck"]["test"]
         command = ["sh", "-c", *check] if kind == "CMD-SHELL" else check
-        result = self._execute(name, command, timeout_s=CHECK_TIMEOUT_S)
+        try:
+            result = self._execute(name, command, timeout_s=CHECK_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            return str(error)
         return None if result.returncode == 0 else result.stdout + result.stderr
 
     def _execute(
