@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -95,8 +95,14 @@ class AdChange(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        verbose_name = "change"
+        verbose_name_plural = "change log"
         ordering = ["version"]
-        indexes = [models.Index(fields=["ad_id", "version"], name="adchange_ad")]
+        indexes = [
+            models.Index(fields=["ad_id", "version"], name="adchange_ad"),
+            # The log grows in the order of time, which is what this kind of index is made for.
+            BrinIndex(fields=["created_at"], name="adchange_created"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.version} {self.operation} {self.ad_id}"
