@@ -3,11 +3,7 @@
 from typing import Any
 
 from config import env
-from config.gunicorn_common import HEARTBEAT_DIR as _HEARTBEAT_DIR
-from config.gunicorn_common import announce_metrics_dir as _announce_metrics_dir
-from config.gunicorn_common import forget_worker as _forget_worker
-from config.gunicorn_common import raise_file_limit as _raise_file_limit
-from config.gunicorn_common import wipe_metrics_dir as _wipe_metrics_dir
+from config import gunicorn_common as _common
 
 wsgi_app = "config.asgi:application"
 proc_name = "adhouse-api"
@@ -18,18 +14,27 @@ worker_class = "config.workers.ApiWorker"
 # A worker warms its catalog before it beats for the first time.
 timeout = 120
 graceful_timeout = env.value("GRACEFUL_TIMEOUT_S")
-worker_tmp_dir = _HEARTBEAT_DIR
+worker_tmp_dir = _common.HEARTBEAT_DIR
 control_socket_disable = True
 
-_announce_metrics_dir("api")
+_common.prepare_pool("api")
 
 
 def on_starting(server: Any) -> None:
     """Before the first worker."""
-    _wipe_metrics_dir("api")
-    _raise_file_limit()
+    _common.begin_pool("api")
+
+
+def on_reload(server: Any) -> None:
+    """On SIGHUP, before the new workers."""
+    _common.replace_workers("api", server)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In a new worker, before it loads anything."""
+    _common.boot_worker("api")
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """After a worker is gone, however it went."""
-    _forget_worker(worker)
+    _common.forget_worker("api", worker)

@@ -7,40 +7,54 @@ from pathlib import Path
 from typing import Any
 
 from config import env
+from config.succession import Succession
 
 # gunicorn's heartbeats are file changes: on a disk they may wait for somebody else's sync.
 HEARTBEAT_DIR = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
-def metrics_dir(pool: str) -> Path:
-    """Where the workers of `pool` keep their metrics."""
-    return env.run_dir() / f"metrics-{pool}"
+def prepare_pool(pool: str) -> None:
+    """Tell prometheus-client where the workers of `pool` keep their metrics.
 
-
-def announce_metrics_dir(pool: str) -> None:
-    """Tell prometheus-client where to write; to be called before anything imports it.
-
-    It looks at the environment, once, when it is imported, and nowhere else.
+    It looks at the environment, once, when it is first imported, and nowhere else; so this comes
+    before everything that imports it.
     """
-    metrics_dir(pool).mkdir(parents=True, exist_ok=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir(pool))
+    _metrics_dir(pool).mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_dir(pool))
 
 
-def wipe_metrics_dir(pool: str) -> None:
-    """Forget the workers of an earlier start: their counts would be added to ours."""
-    shutil.rmtree(metrics_dir(pool), ignore_errors=True)
-    metrics_dir(pool).mkdir(parents=True)
+def begin_pool(pool: str) -> None:
+    """Before the first worker: forget an earlier start, whose counts would be added to ours."""
+    shutil.rmtree(_metrics_dir(pool), ignore_errors=True)
+    _metrics_dir(pool).mkdir(parents=True)
+    Succession(env.run_dir(), pool).begin()
+    _raise_file_limit()
 
 
-def forget_worker(worker: Any) -> None:
-    """Drop the gauges of a worker that is gone."""
-    # Not at the top: see `announce_metrics_dir`.
+def replace_workers(pool: str, server: Any) -> None:
+    """Before all workers are replaced."""
+    Succession(env.run_dir(), pool).announce(server.cfg.workers)
+
+
+def boot_worker(pool: str) -> None:
+    """In a new worker, right after the fork."""
+    Succession(env.run_dir(), pool).boot()
+
+
+def forget_worker(pool: str, worker: Any) -> None:
+    """After a worker is gone: drop its gauges."""
+    # Not at the top: see `prepare_pool`.
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    Succession(env.run_dir(), pool).forget(worker.pid)
 
 
-def raise_file_limit() -> None:
+def _metrics_dir(pool: str) -> Path:
+    return env.run_dir() / f"metrics-{pool}"
+
+
+def _raise_file_limit() -> None:
     """Allow as many connections as the host lets us have; the usual soft limit is 1 024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -3,11 +3,7 @@
 from typing import Any
 
 from config import env
-from config.gunicorn_common import HEARTBEAT_DIR as _HEARTBEAT_DIR
-from config.gunicorn_common import announce_metrics_dir as _announce_metrics_dir
-from config.gunicorn_common import forget_worker as _forget_worker
-from config.gunicorn_common import raise_file_limit as _raise_file_limit
-from config.gunicorn_common import wipe_metrics_dir as _wipe_metrics_dir
+from config import gunicorn_common as _common
 
 wsgi_app = "config.wsgi_edge:application"
 proc_name = "adhouse-edge"
@@ -19,21 +15,30 @@ worker_connections = 16_384
 keepalive = 75
 timeout = 120
 graceful_timeout = env.value("GRACEFUL_TIMEOUT_S")
-worker_tmp_dir = _HEARTBEAT_DIR
+worker_tmp_dir = _common.HEARTBEAT_DIR
 control_socket_disable = True
 
-_announce_metrics_dir("edge")
+_common.prepare_pool("edge")
 
 
 def on_starting(server: Any) -> None:
     """Before the first worker."""
-    _wipe_metrics_dir("edge")
-    _raise_file_limit()
+    _common.begin_pool("edge")
+
+
+def on_reload(server: Any) -> None:
+    """On SIGHUP, before the new workers."""
+    _common.replace_workers("edge", server)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In a new worker, before it loads anything."""
+    _common.boot_worker("edge")
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """After a worker is gone, however it went."""
-    _forget_worker(worker)
+    _common.forget_worker("edge", worker)
 
 
 def post_worker_init(worker: Any) -> None:

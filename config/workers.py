@@ -1,10 +1,14 @@
 """gunicorn's worker class of the api pool."""
 
+import sys
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
+from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 from config import env
+from config.succession import Succession
 from runtime.http.limits import Limits
 from runtime.http.protocol import FastPathProtocol
 
@@ -13,6 +17,21 @@ class ApiProtocol(FastPathProtocol):
     """The fast path, with the limits that the environment sets."""
 
     limits = Limits(body_bytes=env.value("MAX_BODY_BYTES"))
+
+
+class ApiServer(Server):
+    """uvicorn's server, which leaves only when its successors serve."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._succession = Succession(env.run_dir(), "api")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; True ends the server."""
+        if counter == 0:
+            self._succession.serve()
+        leaves = await super().on_tick(counter)
+        return leaves and not self._succession.awaited()
 
 
 class ApiWorker(UvicornWorker):  # type: ignore[misc]
@@ -33,3 +52,12 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         # One second less than gunicorn waits before it kills.
         self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - 1)
+
+    async def _serve(self) -> None:
+        # As the base class does it, but for the server's class.
+        self.config.app = self.wsgi
+        server = ApiServer(config=self.config)
+        self._install_sigquit_handler()
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -10,8 +10,12 @@ from gunicorn.workers.base import Worker
 from meinheld import server
 from meinheld.gmeinheld import MeinheldWorker
 
+from config import env
+from config.succession import Succession
+
 # How long a leaving worker goes on serving, one request a connection.
 _FAREWELL_S = 2.0
+_ENDS = {signal.SIGTERM, signal.SIGQUIT}
 
 
 class _ErrorLog:
@@ -38,21 +42,33 @@ class EdgeWorker(MeinheldWorker):  # type: ignore[misc]
         Worker.__init__(self, *args, **kwargs)
         server.set_access_logger(None)
         server.set_error_logger(_ErrorLog(self.log))
+        self._succession = Succession(env.run_dir(), "edge")
 
     def init_signals(self) -> None:
         """Called before the application is loaded, so that all its threads inherit the mask."""
         super().init_signals()
         self._main_thread = threading.get_ident()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGQUIT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
         threading.Thread(target=self._await_end, name="edge-end", daemon=True).start()
 
+    def run(self) -> None:
+        """Serve until the end."""
+        self._succession.serve()
+        super().run()
+
     def _await_end(self) -> None:
-        number = signal.sigwait({signal.SIGTERM, signal.SIGQUIT})
+        number = signal.sigwait(_ENDS)
         if not self.booted:
             os._exit(0)  # Nothing was accepted, and the main thread may be busy warming.
         if number == signal.SIGTERM:
+            self._await_successors()
             # From now on meinheld closes each connection with the answer.
             server.set_keepalive(0)
             time.sleep(_FAREWELL_S)
         # The signal that meinheld's loop still hears; it interrupts the loop's wait, too.
         signal.pthread_kill(self._main_thread, signal.SIGINT)
+
+    def _await_successors(self) -> None:
+        while self._succession.awaited():
+            if signal.sigtimedwait({signal.SIGQUIT}, 0.1) is not None:
+                return

@@ -4,7 +4,9 @@ import os
 
 from config import env
 from config.gunicorn_api import *  # noqa: F403 - all of its settings
+from tests.fastpath.gate import wait_at_gate
 
 
 def post_worker_init(worker):
+    wait_at_gate(env.run_dir())
     (env.run_dir() / f"serving-{os.getpid()}").touch()

@@ -35,6 +35,9 @@ class Pool:
         self.port = free_port()
         self.log = directory / "gunicorn.log"
         self.run_dir = directory / "run"
+        self.run_dir.mkdir(exist_ok=True)
+        self.gate = self.run_dir / "gate"
+        self.gate.touch()
         variable = "PORT" if kind == "api" else "EDGE_PORT"
         application = f"tests.fastpath.{'asgi' if kind == 'api' else 'edge'}:application"
         environment = {
@@ -42,6 +45,8 @@ class Pool:
             variable: str(self.port),
             "RUN_DIR": str(self.run_dir),
             "WEB_CONCURRENCY": "2",
+            # Also how long gunicorn hears of nothing else while it replaces workers.
+            "GRACEFUL_TIMEOUT_S": "4",
         }
         settings = ROOT / "tests" / "fastpath" / f"gunicorn_{kind}.py"
         with self.log.open("w") as log:
@@ -56,8 +61,14 @@ class Pool:
 
     def serving(self) -> set[int]:
         """The pids of the living workers that have said that they serve."""
-        marks = self.run_dir.glob("serving-*")
-        pids = {int(mark.name.removeprefix("serving-")) for mark in marks}
+        return self._living("serving-")
+
+    def at_gate(self) -> set[int]:
+        """The pids of the living workers that wait for the gate, or have passed it."""
+        return self._living("at-gate-")
+
+    def _living(self, prefix: str) -> set[int]:
+        pids = {int(mark.name.removeprefix(prefix)) for mark in self.run_dir.glob(f"{prefix}*")}
         return {pid for pid in pids if psutil.pid_exists(pid)}
 
     def hang_up(self) -> None:

@@ -28,6 +28,37 @@ def test_sighup_under_load_fails_no_request(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["api", "edge"])
+def test_old_workers_serve_until_the_new_ones_do(tmp_path, kind):
+    with Pool(tmp_path, kind) as pool:
+        old = pool.serving()
+        load = Load(pool.port, TARGETS[kind])
+        pool.gate.unlink()
+        pool.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(pool.at_gate()) == 4, "new workers at the gate")
+        load.more(250)
+        for pid in old:
+            # As gunicorn itself does when replacing takes it longer than it likes.
+            os.kill(pid, signal.SIGTERM)
+        load.more(250)
+        assert pool.serving() == old
+        pool.gate.touch()
+        wait_until(lambda: not old & pool.serving(), "the old workers' end")
+        load.more(200)
+        load.stop()
+        assert load.failures == []
+        assert pool.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
+def test_a_stop_does_not_wait_for_new_workers(tmp_path, kind):
+    with Pool(tmp_path, kind) as pool:
+        pool.gate.unlink()
+        pool.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(pool.at_gate()) == 4, "new workers at the gate")
+        assert pool.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
 def test_sigterm_under_load_answers_what_it_has_accepted(tmp_path, kind):
     with Pool(tmp_path, kind) as pool:
         load = Load(pool.port, TARGETS[kind])

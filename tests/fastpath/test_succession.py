@@ -1,0 +1,57 @@
+"""What workers know of their successors."""
+
+import os
+import subprocess
+import sys
+
+from config.succession import Succession
+
+
+def test_a_worker_awaits_nobody_unless_it_is_replaced(tmp_path):
+    pool = Succession(tmp_path, "api")
+    assert not pool.awaited()
+    pool.begin()
+    pool.serve()
+    assert not pool.awaited()
+
+
+def test_a_worker_awaits_its_successors_as_long_as_they_live(tmp_path):
+    pool = Succession(tmp_path, "api")
+    pool.begin()
+    pool.boot()
+    pool.serve()
+    directory = tmp_path / "succession-api"
+    pool.announce(2)
+    assert not pool.awaited(), "none has begun to start"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as successor:
+        (directory / f"booting-{successor.pid}").touch()
+        assert pool.awaited()
+        (directory / f"serving-{successor.pid}").touch()
+        assert pool.awaited(), "one of two serves"
+        (directory / "serving-1").touch()
+        assert not pool.awaited()
+        pool.forget(1)
+        assert pool.awaited()
+        successor.communicate(b"\n")
+    assert not pool.awaited(), "it is gone"
+
+
+def test_a_successor_does_not_wait_for_itself(tmp_path):
+    pool = Succession(tmp_path, "api")
+    pool.begin()
+    pool.announce(2)
+    pool.boot()
+    pool.serve()
+    assert not pool.awaited()
+
+
+def test_successors_that_take_for_ever_are_not_awaited(tmp_path):
+    pool = Succession(tmp_path, "api")
+    pool.begin()
+    pool.announce(1)
+    pool.boot()
+    assert pool.awaited()
+    reload = tmp_path / "succession-api" / "reload"
+    long_ago_s = reload.stat().st_mtime - 1000
+    os.utime(reload, (long_ago_s, long_ago_s))
+    assert not pool.awaited()
