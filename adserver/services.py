@@ -35,6 +35,10 @@ from runtime.errors import ConflictError, NotFoundError
 CATALOG_LOCK = 0x6164_6C6F_67
 IMPORT_ROWS_MAX = 10_000
 CLOSE_BATCH = 1_000
+# A write that has stood in line for so long behind others gives up, rather than let a long import
+# take every connection and thread of the api.
+LOCK_WAIT_MS = 10_000
+_LOCK_SQL = "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)"
 _LIST_FIELDS = ("gender", "country", "platform")
 Operation = AdChange.Operation
 
@@ -86,10 +90,13 @@ class _Log:
 
 @contextmanager
 def _writing(actor: Actor) -> Iterator[_Log]:
-    """One transaction that holds the catalog's lock, and the log it will leave behind."""
+    """One transaction that holds the catalog's lock, and the log it will leave behind.
+
+    OperationalError when the lock is not to be had within `LOCK_WAIT_MS`.
+    """
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CATALOG_LOCK])
+            cursor.execute(_LOCK_SQL, [f"{LOCK_WAIT_MS}ms", CATALOG_LOCK])
         newest = AdChange.objects.aggregate(newest=Max("version"))["newest"]
         log = _Log(newest or 0, actor)
         yield log

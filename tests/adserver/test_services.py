@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import OperationalError, connection
 from msgspec.structs import replace
 
 from adserver import services
@@ -14,7 +14,7 @@ from adserver.models import Ad, AdChange, record_of
 from adserver.records import AdFields, InvalidAdError, fields_of
 from adserver.selectors import ad_history
 from adserver.services import AdNotFoundError, TooManyRowsError
-from tests.adserver.support import ACTOR, HOUR, NOON, fields
+from tests.adserver.support import ACTOR, HOUR, NOON, connect, fields
 
 US = timedelta(microseconds=1)
 
@@ -180,6 +180,21 @@ def test_two_who_change_different_fields_at_once_both_get_their_way() -> None:
         for thread in threads:
             thread.join()
         assert (stored(ad).title, stored(ad).age_start) == (title, age)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_gives_up_behind_one_that_takes_too_long(monkeypatch) -> None:
+    monkeypatch.setattr(services, "LOCK_WAIT_MS", 50)
+    with connect() as other, other.transaction():
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [services.CATALOG_LOCK])
+        for _ in range(2):
+            with pytest.raises(OperationalError, match="lock timeout"):
+                services.ad_create(fields=fields(), actor=ACTOR)
+    assert not AdChange.objects.exists()
+    assert services.ad_create(fields=fields(), actor=ACTOR).version == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("0",)
 
 
 @pytest.mark.django_db(transaction=True)
