@@ -109,6 +109,8 @@ class Worker:
         """Stop the replica and leave the board."""
         self._stopping.set()
         self.replica.stop()
+        # Or a report under way would put the worker back on the board.
+        self._thread.join(timeout=1)
         self.board.remove()
 
 
