@@ -7,10 +7,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 
-from runtime.metrics import observe_request
-
-# What no route matched: a raw path would let any visitor make new series.
-NO_ROUTE = "(none)"
+from runtime.metrics import NO_ROUTE, observe_request
 
 
 class RequestMetrics:

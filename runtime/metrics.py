@@ -24,6 +24,8 @@ from runtime.http.routes import Route
 from runtime.http.stats import LATENCY_BOUNDS_S
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+# The route of what no route matched: a raw path would let any visitor make new series.
+NO_ROUTE = "(none)"
 _REGISTRY = CollectorRegistry()
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 

@@ -14,6 +14,7 @@ from runtime.http.answer import Answer, Headers
 from runtime.http.errors import error_answer
 from runtime.http.routes import ReadRoute, RouteTable
 from runtime.http.stats import FIRST_BOUND_S
+from runtime.metrics import NO_ROUTE, observe_request
 
 Environ = dict[str, Any]
 TextHeaders = list[tuple[str, str]]
@@ -108,8 +109,12 @@ def _answer_unusual(
         except Exception:
             log.exception("Exception in hot handler of %r", route.path)
             answer = _BROKEN
+    duration_s = perf_counter() - started_s
     if route is not None:
-        route.stats.add(answer.status, perf_counter() - started_s)
+        route.stats.add(answer.status, duration_s)
+    else:
+        name = path if path in pages else NO_ROUTE
+        observe_request(route=name, method=method, status=answer.status, duration_s=duration_s)
     length = ("content-length", str(len(answer.body)))
     start_response(_STATUS_LINES[answer.status], [*_text(answer.headers), length])
     return () if method == "HEAD" else (answer.body,)

@@ -8,6 +8,7 @@ from runtime.http.answer import Answer
 from runtime.http.wsgi import wsgi_application
 from tests.fastpath.app import table
 from tests.fastpath.pools import Pool
+from tests.fastpath.test_metrics import samples
 
 
 class Edge:
@@ -75,6 +76,22 @@ def test_pages():
 def test_what_is_not_there(path):
     status, _, body = Edge().ask(path)
     assert (status, body) == ("404 Not Found", b'{"msg":"path: nothing is here"}')
+
+
+def test_pages_and_strangers_are_counted_too():
+    before = samples()
+    edge = Edge()
+    for path in ("/healthz", "/a", "/b", "/hot"):
+        edge.ask(path)
+    edge.ask("/hot", "POST")
+    after = samples()
+
+    def grown(*key: str) -> float:
+        return after["http_requests_total", *key] - before.get(("http_requests_total", *key), 0)
+
+    assert grown("/healthz", "GET", "200") == 1
+    assert grown("(none)", "GET", "404") == 2
+    assert edge.counted() == {200: 1, 405: 1}
 
 
 @pytest.mark.parametrize("path", ["/hot", "/healthz"])
