@@ -18,7 +18,6 @@ INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "unfold.contrib.import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -32,7 +31,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_countries",
     "django_structlog",
-    "import_export",
     "accounts",
     "adserver",
     "config",
@@ -80,6 +78,8 @@ def database(url: str) -> dict[str, Any]:
     run in another thread, where a connection kept by thread would leak.
     """
     config: dict[str, Any] = environ.Env.db_url_config(url)
+    # Django's own backend, which also counts connections, queries and errors for /metrics.
+    config["ENGINE"] = "django_prometheus.db.backends.postgresql"
     config["CONN_MAX_AGE"] = 0
     # After PostgreSQL was restarted the pool holds dead connections: each would cost a write.
     config["CONN_HEALTH_CHECKS"] = True
