@@ -59,9 +59,9 @@ class App:
             await self._lifespan(scope, receive, send)
             return
         body = await read_body(receive)
-        status, content, headers = await self._answer(scope, body)
+        status, content, extra = await self._answer(scope, body)
         headers = [
-            *headers,
+            *extra,
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(content)),
         ]
@@ -84,7 +84,8 @@ class App:
             future = asyncio.get_running_loop().create_future()
             request = HotRequest(scope["query_string"], body, scope["headers"], "")
             route.handler(request, future.set_result)
-            return await future
+            answer: Answer = await future
+            return answer
         if scope["path"] == "/metrics":
             return Answer(200, render_metrics())
         if scope["path"] == "/slow":
@@ -105,7 +106,7 @@ class App:
 
 
 async def read_body(receive) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

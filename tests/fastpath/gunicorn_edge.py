@@ -7,7 +7,7 @@ from config.gunicorn_edge import *  # noqa: F403 - all of its settings
 from tests.fastpath.gate import wait_at_gate
 
 
-def post_worker_init(worker):
+def post_worker_init(worker):  # type: ignore[no-redef] # instead of the catalog's
     wait_at_gate(env.run_dir())
     from runtime.metrics import RouteReporter
     from tests.fastpath.edge import routes

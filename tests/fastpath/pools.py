@@ -18,7 +18,8 @@ DEADLINE_S = 30.0
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def wait_until(condition, what: str) -> None:
@@ -149,7 +150,8 @@ class Load:
                     connection = None
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(f"{target}: {error!r}")
-                connection.close()
+                if connection is not None:
+                    connection.close()
                 connection = None
         if connection is not None:
             connection.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runtime.http.limits import Limits
@@ -27,7 +27,7 @@ def fast_bench(routes: RouteTable | None = None, app: Any = None, **limits: int)
     return Bench(protocol, app or App(), {"hot_routes": routes or table()})
 
 
-def on_bench(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+def on_bench(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run a test that is a coroutine in a loop of its own."""
 
     @functools.wraps(test)
@@ -47,7 +47,7 @@ def bodies(wire: Wire) -> list[bytes]:
 
 def pass_seconds(bench: Bench, seconds: int) -> None:
     """What the sweep does when so many seconds have passed."""
-    door = bench.server_state.door
+    door = bench.door
     for _ in range(seconds):
         door.tick += 1
         for connection in door.connections():

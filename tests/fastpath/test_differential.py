@@ -32,7 +32,7 @@ def _quiet_logs():
 
 def outcome(wire) -> tuple[list, bool]:
     """What the client sees. The text of a 400 for bytes that are no HTTP is ours to choose."""
-    seen = []
+    seen: list[tuple] = []
     for status, headers, body in answers(wire.sent):
         ours = status == 400 and body == b'{"msg":"request: is not valid HTTP"}'
         theirs = status == 400 and body == b"Invalid HTTP request received."
@@ -151,11 +151,11 @@ def right_requests(draw) -> bytes:
         return f"GET /slow HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
     if kind == 4:
         later = draw(st.sampled_from(["", "?later", "?laterlaterlater"]))
-        body = draw(st.sampled_from(["", "x", "xyz"]))
+        body: str = draw(st.sampled_from(["", "x", "xyz"]))
         head = (
             f"POST /save{later} HTTP/1.1\r\nHost: a\r\n{close}Content-Length: {len(body)}\r\n\r\n"
         )
-        return (head + body).encode()
+        return f"{head}{body}".encode()
     if kind == 5:
         return (
             f"POST /echo HTTP/1.1\r\nHost: a\r\n{close}Transfer-Encoding: chunked\r\n\r\n"
@@ -184,7 +184,8 @@ def unusual_requests(draw) -> bytes:
     headers = [draw(HEADERS)] if draw(st.booleans()) else []
     if body or method == "POST":
         headers.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([line, *draw(st.permutations(headers)), "", body]).encode("latin-1")
+    ordered: list[str] = draw(st.permutations(headers))
+    return "\r\n".join([line, *ordered, "", body]).encode("latin-1")
 
 
 @st.composite
@@ -212,10 +213,11 @@ ANY = st.lists(right_requests() | loose_requests(), min_size=1, max_size=4).map(
 STREAMS = RIGHT | UNUSUAL | UNUSUAL | ANY | mutated(RIGHT) | mutated(UNUSUAL) | mutated(ANY)
 CUTS = st.lists(st.integers(0, 2_000), max_size=8)
 PAUSES = st.lists(st.integers(0, 20), min_size=1, max_size=4)
-COMMON = {
-    "deadline": None,
-    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-}
+
+
+def examples(count: int) -> settings:
+    slow = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    return settings(max_examples=count, deadline=None, suppress_health_check=slow)
 
 
 def check(stream: bytes, cuts: list[int], pauses: list[int]) -> None:
@@ -223,13 +225,13 @@ def check(stream: bytes, cuts: list[int], pauses: list[int]) -> None:
     assert asyncio.run(fast(cut(stream, cuts), pauses)) == expected
 
 
-@settings(max_examples=300, **COMMON)
+@examples(300)
 @given(stream=STREAMS, cuts=CUTS, pauses=PAUSES)
 def test_any_stream_gets_what_the_plain_server_gives(stream, cuts, pauses):
     check(stream, cuts, pauses)
 
 
-@settings(max_examples=100, **COMMON)
+@examples(100)
 @given(
     requests=st.lists(
         right_requests() | unusual_requests() | mutated(right_requests() | unusual_requests()),
@@ -245,7 +247,7 @@ def test_a_request_a_piece_gets_what_the_plain_server_gives(requests, pauses):
 
 
 @pytest.mark.drill
-@settings(max_examples=10_000, **COMMON)
+@examples(10_000)
 @given(stream=STREAMS, cuts=CUTS, pauses=PAUSES)
 def test_very_many_streams_get_what_the_plain_server_gives(stream, cuts, pauses):
     check(stream, cuts, pauses)

@@ -7,7 +7,7 @@ import sys
 
 import prometheus_client
 import pytest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch
 
 from config.middleware import RequestMetrics
@@ -26,7 +26,8 @@ def samples() -> dict[tuple[str, ...], float]:
 def one_route(path: bytes) -> tuple[RouteTable, RouteStats]:
     routes = RouteTable()
     routes.read(b"GET", path, echo)
-    return routes, routes.find(b"GET", path).stats
+    [route] = routes
+    return routes, route.stats
 
 
 def test_stats_count_by_status_and_by_bucket():
@@ -100,7 +101,7 @@ async def test_the_sweep_publishes_hot_requests_refusals_and_uvicorns_own_count(
         await bench.settle()
     bench.connect().receive(b"nonsense\r\n\r\n")
     pass_seconds(bench, 1)
-    bench.server_state.door.publish()
+    bench.door.publish()
     after = samples()
 
     def grown(*key: str) -> float:
@@ -142,8 +143,13 @@ def test_the_middleware_serves_async_handlers_too():
         return HttpResponse(status=202)
 
     requests = Requests(view)
-    response = asyncio.run(requests.middleware(requests.request("async/")))
-    assert response.status_code == 202
+
+    async def run() -> None:
+        answering = requests.middleware(requests.request("async/"))
+        assert not isinstance(answering, HttpResponseBase)
+        assert (await answering).status_code == 202
+
+    asyncio.run(run())
     assert samples()["http_requests_total", "/async/", "GET", "202"] == 1
 
 

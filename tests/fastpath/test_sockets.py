@@ -16,7 +16,7 @@ from runtime.http.protocol import FastPathProtocol
 from tests.fastpath.app import App, table
 from tests.fastpath.pools import wait_until
 from tests.fastpath.support import HOT, LARGE, SLOW, save
-from tests.fastpath.wire import answers
+from tests.fastpath.wire import answers, door_of
 
 
 class Impatient(FastPathProtocol):
@@ -59,7 +59,7 @@ class Server:
 
     @property
     def loop(self):
-        return self.uvicorn.server_state.door._loop
+        return door_of(self.uvicorn.server_state)._loop
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -217,7 +217,7 @@ def test_a_server_that_stops_answers_what_it_accepted_and_warns_the_idle():
         wait_until(lambda: accepted, "the write")
         server.uvicorn.should_exit = True
         state = server.uvicorn.server_state
-        wait_until(lambda: state.door.draining, "the beginning of the end")
+        wait_until(lambda: door_of(state).draining, "the beginning of the end")
         assert ask_one(idle, HOT)[0] == 200
         assert idle.recv(1) == b""
         assert silent.recv(1) == b""

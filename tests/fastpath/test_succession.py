@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from config.succession import Succession
+from config.succession import Succession, _stamp
 
 
 def test_a_worker_awaits_nobody_unless_it_is_replaced(tmp_path):
@@ -24,11 +24,11 @@ def test_a_worker_awaits_its_successors_as_long_as_they_live(tmp_path):
     pool.announce(2)
     assert not pool.awaited(), "none has begun to start"
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as successor:
-        (directory / f"booting-{successor.pid}").touch()
+        _stamp(directory / f"booting-{successor.pid}")
         assert pool.awaited()
-        (directory / f"serving-{successor.pid}").touch()
+        _stamp(directory / f"serving-{successor.pid}")
         assert pool.awaited(), "one of two serves"
-        (directory / "serving-1").touch()
+        _stamp(directory / "serving-1")
         assert not pool.awaited()
         pool.forget(1)
         assert pool.awaited()

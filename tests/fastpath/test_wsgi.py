@@ -36,7 +36,9 @@ class Edge:
         return status, headers, body
 
     def counted(self) -> dict[int, int]:
-        return self.routes.find(b"GET", b"/hot").stats.totals()[0]
+        route = self.routes.find(b"GET", b"/hot")
+        assert route is not None
+        return route.stats.totals()[0]
 
 
 def test_a_hot_read():

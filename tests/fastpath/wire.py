@@ -7,6 +7,8 @@ from collections import deque
 import uvicorn
 from uvicorn.server import ServerState
 
+from runtime.http.door import Door
+
 HIGH_WATER_BYTES = 65_536
 LOW_WATER_BYTES = 16_384
 _SPLIT = re.compile(rb"(?=HTTP/1\.1 \d\d\d )")
@@ -120,16 +122,22 @@ class Bench:
             **settings,
         )
         self.config.load()
+        self._protocol_class = protocol_class
         self.server_state = ServerState()
         self.state = state or {}
 
     def connect(self, *, reads: bool = True) -> Wire:
-        protocol = self.config.http_protocol_class(
+        protocol = self._protocol_class(
             config=self.config, server_state=self.server_state, app_state=self.state
         )
         wire = Wire(protocol, reads=reads)
         protocol.connection_made(wire)
         return wire
+
+    @property
+    def door(self) -> Door:
+        """What the connections of a fast path share."""
+        return door_of(self.server_state)
 
     async def settle(self) -> None:
         """Let everything happen that does not wait for the client."""
@@ -143,7 +151,13 @@ class Bench:
             await asyncio.sleep(0)
 
 
-def answers(sent: bytes) -> list[tuple[int, dict[bytes, bytes], bytes]]:
+def door_of(server_state: ServerState) -> Door:
+    door = getattr(server_state, "door", None)
+    assert isinstance(door, Door)
+    return door
+
+
+def answers(sent: bytes | bytearray) -> list[tuple[int, dict[bytes, bytes], bytes]]:
     """The answers in what a server has sent: status, headers without the date, body."""
     found = []
     for piece in _SPLIT.split(bytes(sent)):
