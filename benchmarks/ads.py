@@ -119,13 +119,9 @@ class AdsBenchmarks:
         ):
             for seed in range(1, self._effort.rounds + 1):
                 self._measure(ours, quiet, seed)
-                written.append(
-                    self._while_writing(catalog, ours, lambda s=seed: self._measure(ours, busy, s))
-                )
+                written.append(self._measure_under_writes(catalog, ours, (ours, busy, seed)))
                 self._measure(constant, idle, seed)
-                self._while_writing(
-                    catalog, ours, lambda s=seed: self._measure(constant, disturbed, s)
-                )
+                self._measure_under_writes(catalog, ours, (constant, disturbed, seed))
         visible_ms = [ms for each in written for ms in each["visible_ms"]]
         p99_ms = quantiles(visible_ms, n=100)[98]
         rate = median(each["writes_per_s"] for each in written)
@@ -141,16 +137,16 @@ class AdsBenchmarks:
         duration_s = self._effort.duration_s
         measure(server, series, script=SCRIPT, duration_s=duration_s, seed=seed)
 
-    def _while_writing(
-        self, catalog: Catalog, server: Server, work: Callable[[], None]
+    def _measure_under_writes(
+        self, catalog: Catalog, watched: Server, measured: tuple[Server, Series, int]
     ) -> dict[str, Any]:
-        """Run `work` while a process writes; the writer starts before and ends after it."""
-        command = [PYTHON, "-m", "benchmarks.writer", str(server.port), str(WRITES_PER_S)]
+        """Measure while a process writes; the writer starts before and ends after it."""
+        command = [PYTHON, "-m", "benchmarks.writer", str(watched.port), str(WRITES_PER_S)]
         command.append(str(self._effort.duration_s + 3))
         environment = {**os.environ, **catalog.environment(catalog.directory)}
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as writer:
             time.sleep(2)
-            work()
+            self._measure(*measured)
             output, _ = writer.communicate(timeout=60)
         if writer.returncode != 0:
             raise RuntimeError("the writer failed")

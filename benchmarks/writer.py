@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import time
+from functools import partial
 
 import django
 
@@ -61,12 +62,8 @@ def write(port: int, rate_per_s: int, duration_s: float) -> dict[str, object]:
         due_s = started_s + count / rate_per_s
         if now_s < due_s:
             time.sleep(due_s - now_s)
-        title = f"Changed {count} times"
-        ad = ad_change(
-            ad_id=chooser.choice(ad_ids),
-            change=lambda fields, title=title: replace(fields, title=title),
-            actor=Actor("benchmark"),
-        )
+        change = partial(replace, title=f"Changed {count} times")
+        ad = ad_change(ad_id=chooser.choice(ad_ids), change=change, actor=Actor("benchmark"))
         count += 1
         if count % FOLLOWED_EVERY == 0:
             visible_ms.append(watch.seconds_until(ad.version) * 1000)

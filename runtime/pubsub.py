@@ -80,7 +80,7 @@ class Subscriber:
         return message is not None
 
     def _subscribe(self) -> None:
-        pubsub = self._client.pubsub()
+        pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
         try:
             pubsub.subscribe(self._channel)
             pubsub.get_message(timeout=_SOCKET_TIMEOUT_S)

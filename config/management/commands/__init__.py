@@ -1,0 +1,1 @@
+"""Commands of the whole house, in Django's place for them."""
