@@ -90,6 +90,10 @@ def database(url: str) -> dict[str, Any]:
                 "max_size": env.value("DATABASE_POOL_SIZE"),
                 "timeout": env.value("DATABASE_CONNECT_TIMEOUT_S"),
                 "max_idle": 60,
+                # The pool doubles its pause between attempts until it gives up, and meanwhile
+                # nobody else may try: after an outage of 20 s writes failed for 16 s more. When it
+                # gives up soon, the next request tries at once.
+                "reconnect_timeout": 1,
             },
             "connect_timeout": env.value("DATABASE_CONNECT_TIMEOUT_S"),
             "application_name": "adhouse",

@@ -127,7 +127,7 @@ def pid_of(stack: Stack, name: str) -> int | None:
     return stack.pids.get(name)
 
 
-def wait_written(stack: Stack, title: str) -> str:
+def wait_written(stack: Stack, title: str, *, within_s: float = WRITABLE_TIMEOUT_S) -> str:
     """Write an ad as soon as writes are accepted; gives its id."""
 
     def written() -> str | None:
@@ -137,7 +137,7 @@ def wait_written(stack: Stack, title: str) -> str:
             return None
         return reply.body["data"] if reply.status == 201 else None
 
-    ad_id: str = wait_until(written, timeout_s=WRITABLE_TIMEOUT_S, what="a write is accepted")
+    ad_id: str = wait_until(written, timeout_s=within_s, what="a write is accepted")
     return ad_id
 
 
@@ -158,6 +158,14 @@ def fresh(stack: Stack) -> Held:
     return Held(version, digest)
 
 
+def fresh_if_up(stack: Stack) -> Held | None:
+    """None while PostgreSQL is away or starts up."""
+    try:
+        return fresh(stack)
+    except psycopg.OperationalError:
+        return None
+
+
 def fresh_by_command(stack: Stack) -> Held:
     """The same by `manage.py catalog_hash`."""
     done = stack.manage("catalog_hash", "--json")
@@ -169,23 +177,23 @@ def fresh_by_command(stack: Stack) -> Held:
 def wait_agreed(stack: Stack) -> Held:
     """Wait until all workers of both pools hold what a fresh rebuild has; give that."""
     workers: list[dict[str, Any]] = []
-    wanted = fresh(stack)
+    wanted: Held | None = None
 
-    def agreed() -> bool:
+    def agreed() -> Held | None:
         nonlocal wanted
         workers[:] = board(stack)
         pools = sorted(worker["pool"] for worker in workers if worker["age_s"] < 2)
         held = {Held(worker["version"], worker["hash"]) for worker in workers}
         # The expiry may write at any moment: what is wanted is then what the tables hold now.
         if held != {wanted}:
-            wanted = fresh(stack)
-        return pools == ["api", "api", "edge", "edge"] and held == {wanted}
+            wanted = fresh_if_up(stack)
+        return wanted if pools == ["api", "api", "edge", "edge"] and held == {wanted} else None
 
     try:
-        wait_until(agreed, timeout_s=AGREE_TIMEOUT_S, what="all workers agree")
+        found: Held = wait_until(agreed, timeout_s=AGREE_TIMEOUT_S, what="all workers agree")
     except AssertionError as error:
         raise AssertionError(f"{error}: fresh {wanted}, workers {workers}") from None
-    return wanted
+    return found
 
 
 def assert_log_is_whole(stack: Stack) -> None:
