@@ -27,8 +27,9 @@ _BODY_TOO_LARGE = error_answer(413, "body: is too large")
 
 # Headers that make a request unusual: what they ask for is the plain server's business.
 _UNUSUAL = frozenset([b"expect", b"upgrade", b"transfer-encoding"])
-# A query of other bytes than these is left to the parser: `translate` changes every other byte.
-_PLAIN = bytes(byte if 0x21 <= byte <= 0x7E and byte != 0x23 else 0x20 for byte in range(256))
+# The bytes that the parser takes in a query, and hands on as they are: all visible ASCII but `#`.
+# `translate` leaves these alone and changes every other one.
+_PLAIN = bytes(b if 0x21 <= b <= 0x7E and b != 0x23 else b ^ 0x80 for b in range(256))
 _QUERY_MOST_BYTES = 8_192
 # Header blocks longer than this are not remembered, nor are more than a few of one connection.
 _BLOCK_MOST_BYTES = 1_024

@@ -86,38 +86,37 @@ METHODS = st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS"
 PATHS = st.sampled_from(
     "/hot /hot /hot /save /slow /no /h%6ft //hot /hot/ * http://a/hot /hot;a /broken a:1".split()
 )
-QUERIES = st.sampled_from(
-    ["", "?", "?a=1", "?bad", "?a=1&b=%20", "?a?b", "?a#b", "#?a", "?é", "? a"]
-)
-VERSIONS = st.sampled_from(["1.1", "1.1", "1.1", "1.1", "1.0", "0.9", "2.0", "1.2"])
-HEADERS = st.sampled_from(
-    [
-        "Host: a",
-        "host: b",
-        "Connection: close",
-        "Connection: keep-alive",
-        "Connection: upgrade",
-        "Connection: Upgrade, close",
-        "Upgrade: websocket",
-        "Upgrade: h2c",
-        "Expect: 100-continue",
-        "Expect: nothing",
-        "Content-Length: 0",
-        "Content-Length: 3",
-        "Content-Length: -1",
-        "Content-Length: 3, 3",
-        "Content-Length:  3 ",
-        "Transfer-Encoding: chunked",
-        "Transfer-Encoding: gzip",
-        "Transfer-Encoding: gzip, chunked",
-        "X: " + "y" * 50,
-        "X:",
-        "X : y",
-        " folded: y",
-        "Cookie: a=b; c=d",
-        "X: \x00",
-    ]
-)
+ALL_QUERIES = ["", "?", "?a=1", "?bad", "?a=1&b=%20", "?a?b", "?a#b", "#?a", "?é", "? a"]
+ALL_VERSIONS = ["1.1", "1.0", "0.9", "2.0", "1.2", "1.1 ", "11"]
+QUERIES = st.sampled_from(ALL_QUERIES)
+VERSIONS = st.sampled_from(["1.1"] * 5 + ALL_VERSIONS)
+ALL_HEADERS = [
+    "Host: a",
+    "host: b",
+    "Connection: close",
+    "Connection: keep-alive",
+    "Connection: upgrade",
+    "Connection: Upgrade, close",
+    "Upgrade: websocket",
+    "Upgrade: h2c",
+    "Expect: 100-continue",
+    "Expect: nothing",
+    "Content-Length: 0",
+    "Content-Length: 3",
+    "Content-Length: -1",
+    "Content-Length: 3, 3",
+    "Content-Length:  3 ",
+    "Transfer-Encoding: chunked",
+    "Transfer-Encoding: gzip",
+    "Transfer-Encoding: gzip, chunked",
+    "X: " + "y" * 50,
+    "X:",
+    "X : y",
+    " folded: y",
+    "Cookie: a=b; c=d",
+    "X: \x00",
+]
+HEADERS = st.sampled_from(ALL_HEADERS)
 BODIES = st.sampled_from(
     [
         "",
@@ -223,6 +222,73 @@ def examples(count: int) -> settings:
 def check(stream: bytes, cuts: list[int], pauses: list[int]) -> None:
     expected = asyncio.run(plainly(stream))
     assert asyncio.run(fast(cut(stream, cuts), pauses)) == expected
+
+
+def check_all_ways(odd: bytes) -> None:
+    """Between two usual requests: in one piece, a request a piece, and a byte a piece."""
+    usual = b"GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n"
+    # Twice before, so that the second one takes the shortcut and the odd one meets it.
+    requests = [usual, usual, odd, usual]
+    stream = b"".join(requests)
+    expected = asyncio.run(plainly(stream))
+    assert asyncio.run(fast([stream], [0])) == expected
+    assert asyncio.run(fast(requests, [0])) == expected
+    assert asyncio.run(fast(requests, [20])) == expected
+    assert asyncio.run(fast([bytes([byte]) for byte in stream], [0])) == expected
+
+
+@pytest.mark.parametrize("header", ALL_HEADERS)
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "CONNECT"])
+def test_each_odd_header(method, header):
+    for target in ("/hot?a=1", "/save"):
+        for body in ("", "abc"):
+            lines = [f"{method} {target} HTTP/1.1", "Host: a", header, "", body]
+            check_all_ways("\r\n".join(lines).encode("latin-1"))
+            if method == "POST":
+                lines.insert(1, f"Content-Length: {len(body)}")
+                check_all_ways("\r\n".join(lines).encode("latin-1"))
+
+
+@pytest.mark.parametrize("query", ALL_QUERIES)
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
+def test_each_odd_target_and_version(method, query):
+    paths = [
+        "/hot",
+        "/save",
+        "/h%6ft",
+        "//hot",
+        "http://a/hot",
+        "hot",
+        "*",
+        "/hot/",
+        "/h\u00f6t",
+        "",
+    ]
+    for path in paths:
+        line = f"{method} {path}{query} HTTP/1.1\r\nHost: a\r\n"
+        check_all_ways(f"{line}\r\n".encode("latin-1"))
+        check_all_ways(f"{line}Content-Length: 1\r\n\r\nx".encode("latin-1"))
+    for version in ALL_VERSIONS:
+        check_all_ways(f"{method} /hot{query} HTTP/{version}\r\nHost: a\r\n\r\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "GET /hot?a{}b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /hot{}?a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /hot?a=1 HTTP/1.1{}\r\nHost: a\r\n\r\n",
+        "GET /hot?a=1 HTTP/1.1\r\nHost: a{}\r\n\r\n",
+        "GET /hot?a=1 HTTP/1.1\r\nHost{}: a\r\n\r\n",
+        "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n{}\r\n",
+        "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n{}",
+        "{}GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET{} /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_each_byte_in_each_place(template):
+    for byte in range(256):
+        check_all_ways(template.format(chr(byte)).encode("latin-1"))
 
 
 @examples(300)
