@@ -269,7 +269,9 @@ def test_each_odd_target_and_version(method, query):
         check_all_ways(f"{line}\r\n".encode("latin-1"))
         check_all_ways(f"{line}Content-Length: 1\r\n\r\nx".encode("latin-1"))
     for version in ALL_VERSIONS:
-        check_all_ways(f"{method} /hot{query} HTTP/{version}\r\nHost: a\r\n\r\n".encode("latin-1"))
+        for connection in ("close", "keep-alive"):
+            head = f"{method} /hot{query} HTTP/{version}\r\nConnection: {connection}\r\n\r\n"
+            check_all_ways(head.encode("latin-1"))
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,17 @@ async def test_after_connection_close_nothing_more_is_answered():
 
 
 @on_bench
+async def test_after_connection_close_no_durable_write_begins():
+    shelf = Shelf()
+    wire = fast_bench(shelf.routes).connect()
+    wire.receive(save(b"1", b"", b"Connection: close") + save(b"2"))
+    assert [request.body for request, _ in shelf.waiting] == [b"1"]
+    shelf.answer(0)
+    assert bodies(wire) == [b'"1"']
+    assert wire.ended
+
+
+@on_bench
 async def test_nothing_is_answered_while_the_client_does_not_read():
     """One piece of input can ask for a thousand times its size."""
     bench = fast_bench()
