@@ -152,8 +152,7 @@ class FastPathProtocol(HotConnection):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        if self._last:
-            self._deaf = True
+        # After a request that closes the connection, the parser itself takes no other.
         if self._deaf:
             return
         self._begun += 1
