@@ -20,21 +20,19 @@ OFFSET_MAX = 2**62
 PAIRS_MAX = 100
 _PARAMETERS = ("age", "country", "gender", "platform", "offset", "limit")
 
-# A request in one number: the visitor's code, limit and offset, each with spare bits above it, and
-# on top, for every parameter, how often it came. A usual query is read by adding up its parts.
+# A request in one number: the visitor's code, limit, offset, and a flag for every parameter given.
+# A usual query is read by joining the bits of its parts; a parameter that is repeated shows in
+# that there are fewer flags than parts.
 _LIMIT_SHIFT = VISITOR_BITS
-_OFFSET_SHIFT = _LIMIT_SHIFT + 10
-_COUNTS_SHIFT = _OFFSET_SHIFT + 13
-_COUNT_BITS = 4
+_OFFSET_SHIFT = _LIMIT_SHIFT + 7
+_FLAGS_SHIFT = _OFFSET_SHIFT + 10
 _USUAL_OFFSETS = 1000
 _VISITOR_MASK, _LIMIT_MASK, _OFFSET_MASK = (1 << VISITOR_BITS) - 1, 0x7F, 0x3FF
-_REPEATED = sum(
-    0b1110 << _COUNTS_SHIFT + _COUNT_BITS * number for number in range(len(_PARAMETERS))
-)
+_FLAG_COUNTS = tuple(flags.bit_count() for flags in range(1 << len(_PARAMETERS)))
 
 
 def _parts() -> dict[bytes, int]:
-    """Every usual parameter with its value, as it is written, and what it adds."""
+    """Every usual parameter with its value, as it is written, and its bits."""
     values: dict[str, dict[object, int]] = {
         "age": {age: visitor_code(age=age) for age in range(1, VISITOR_AGE_MAX + 1)},
         "country": {code: visitor_code(country=code) for code in COUNTRIES},
@@ -44,13 +42,17 @@ def _parts() -> dict[bytes, int]:
         "limit": {number: number << _LIMIT_SHIFT for number in range(1, LIMIT_MAX + 1)},
     }
     return {
-        f"{name}={value}".encode(): added | 1 << _COUNTS_SHIFT + _COUNT_BITS * number
+        f"{name}={value}".encode(): bits | 1 << _FLAGS_SHIFT + number
         for number, name in enumerate(_PARAMETERS)
-        for value, added in values[name].items()
+        for value, bits in values[name].items()
     }
 
 
-_PARTS = {b"": 0, **_parts()}
+_PARTS = _parts()
+
+
+# What Answer(…) does, without the call of a Python function on the way.
+_new_tuple = tuple.__new__
 
 
 class InvalidQueryError(ValueError):
@@ -109,35 +111,39 @@ class AdLookup:
     def __init__(self, index: CatalogIndex) -> None:
         self._query = index.query
         # One headers tuple per version, so that the doors may keep its encoded form.
-        self._known: tuple[int | None, Headers] = (None, ())
+        self._known: tuple[int, Headers] = (-1, ())
 
     def __call__(self, query: bytes) -> Answer:
         """200 with the page; 400 that names the parameter; 503 while nothing is loaded."""
-        parts = query.split(b"&")
         asked = 0
-        try:
-            for part in parts:
-                asked += _PARTS[part]
-        except KeyError:
-            return self._careful(query)
-        # Seven parts are too many to add up, and one of them must be a repetition.
-        if asked & _REPEATED or len(parts) > len(_PARAMETERS):
-            return self._careful(query)
-        return self._answer(
+        if query:
+            parts = query.split(b"&")
+            try:
+                for part in parts:
+                    asked |= _PARTS[part]
+            except KeyError:
+                return self._careful(query)
+            if _FLAG_COUNTS[asked >> _FLAGS_SHIFT] != len(parts):
+                return self._careful(query)
+        version, total, page = self._query(
             asked & _VISITOR_MASK,
             asked >> _OFFSET_SHIFT & _OFFSET_MASK,
             asked >> _LIMIT_SHIFT & _LIMIT_MASK or LIMIT_DEFAULT,
         )
+        known = self._known
+        if known[0] == version:
+            body = b'{"ads":[%b],"total":%d}' % (b",".join(page), total)
+            return _new_tuple(Answer, (200, body, known[1]))
+        return self._answer(version, total, page)
 
     def _careful(self, query: bytes) -> Answer:
         try:
             visitor, offset, limit = parse_query(query)
         except InvalidQueryError as error:
             return error_answer(400, str(error))
-        return self._answer(visitor, offset, limit)
+        return self._answer(*self._query(visitor, offset, limit))
 
-    def _answer(self, visitor: int, offset: int, limit: int) -> Answer:
-        version, total, page = self._query(visitor, offset, limit)
+    def _answer(self, version: int | None, total: int, page: list[bytes]) -> Answer:
         if version is None:
             return error_answer(503, "the catalog is not loaded yet", retry_after_s=1)
         known = self._known

@@ -41,9 +41,8 @@ def ad_mask(ad: AdRecord | AdFields) -> int:
     return mask
 
 
-# A visitor in one small number: per attribute a field, 0 where it is not given. Each field has
-# three spare bits above it, so that up to seven of one kind add up without reaching the next.
-_AGE_SHIFT, _COUNTRY_SHIFT, _GENDER_SHIFT, _PLATFORM_SHIFT, VISITOR_BITS = 0, 11, 22, 27, 32
+# A visitor in one small number: per attribute a field of bits, 0 where it is not given.
+_AGE_SHIFT, _COUNTRY_SHIFT, _GENDER_SHIFT, _PLATFORM_SHIFT, VISITOR_BITS = 0, 8, 16, 18, 20
 _FIELDS = (
     (_AGE_SHIFT, 0xFF, 0),
     (_COUNTRY_SHIFT, 0xFF, _AGE_BITS - 1),
