@@ -1,5 +1,7 @@
 """Writes of users."""
 
+from collections.abc import Callable, Mapping
+
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from rest_framework.authtoken.models import Token
@@ -10,18 +12,20 @@ OPERATORS_GROUP = "Operators"
 _OPERATORS_MAY = ("add_ad", "change_ad", "delete_ad", "view_ad", "view_adchange")
 
 
-def operator_ensure(*, username: str, password: str, token: str) -> bool:
-    """Make the operator exist, with all permissions; True when the user was created now.
+def operator_ensure(*, credentials: Callable[[], Mapping[str, str]]) -> bool:
+    """Make the first operator, with all permissions, when there is nobody yet; True when it did.
 
-    An operator that exists keeps the password it has: somebody may have changed it since.
+    `credentials` gives `username`, `password` and `token`, and is asked only then. Where there are
+    people, it is theirs to say who works here: somebody renamed, dismissed or without a token since
+    stays so.
     """
+    if User.objects.exists():
+        return False
+    given = credentials()
     with transaction.atomic():
-        user = User.objects.filter(username=username).first()
-        created = user is None
-        if user is None:
-            user = User.objects.create_superuser(username=username, password=password)
-        Token.objects.get_or_create(user=user, defaults={"key": token})
-    return created
+        user = User.objects.create_superuser(given["username"], password=given["password"])
+        Token.objects.create(user=user, key=given["token"])
+    return True
 
 
 def token_rotate(*, user: User) -> str:

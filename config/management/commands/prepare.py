@@ -1,5 +1,6 @@
 """`manage.py prepare`: everything a database needs before the first request. Safe to repeat."""
 
+from functools import partial
 from typing import Any
 
 from django.core.management import call_command
@@ -21,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
         operators_group_ensure()
-        if operator_ensure(**operator_credentials(env.data_dir())):
+        if operator_ensure(credentials=partial(operator_credentials, env.data_dir())):
             self.stdout.write(f"operator created, see {env.data_dir() / OPERATOR_FILE}")
         if catalog_is_new():
             ads = ads_import(rows=sample_ads(timezone.now()), actor=Actor("sample data"))
