@@ -1,5 +1,6 @@
 """Who may do what: 401 without credentials, 403 without the permission."""
 
+import logging
 import uuid
 
 import pytest
@@ -107,3 +108,20 @@ def test_actor_of_a_write_is_the_operator(client_op, operator: User):
     ad_id = client_op.post("/api/v1/ad", ad_body(), content_type="application/json").json()["data"]
     entry = client_op.get(f"/api/v1/ads/{ad_id}/history/").json()["results"][0]
     assert entry["actor"] == operator.username
+
+
+@pytest.mark.parametrize("path", ["/api/v1/ad", "/", "/healthz", "/api/v1/nothing"])
+def test_who_is_logged_in_costs_no_query_where_nobody_must_know(
+    operator, django_assert_num_queries, path
+):
+    client = Client(raise_request_exception=False)
+    client.force_login(operator)
+    with django_assert_num_queries(0):
+        client.head(path)
+
+
+def test_log_lines_name_the_user_who_had_to_be_known(client_op, operator, caplog):
+    with caplog.at_level(logging.INFO):
+        client_op.get("/api/v1/ads/")
+    finished = [line.msg for line in caplog.records if line.msg["event"] == "request_finished"]
+    assert [line["user_id"] for line in finished] == [operator.pk]
