@@ -31,17 +31,9 @@ def connect() -> psycopg.Connection[Any]:
     parameters = connections["default"].get_connection_params()
     for name in ("cursor_factory", "context", "pool", "server_side_binding", "prepare_threshold"):
         parameters.pop(name, None)
-    parameters.setdefault("connect_timeout", env.value("DATABASE_CONNECT_TIMEOUT_S"))
     parameters.pop("isolation_level", None)
-    return psycopg.connect(
-        **parameters,
-        autocommit=True,
-        options="-c timezone=UTC",
-        # A host that vanished without a word is noticed within 15 s.
-        keepalives_idle=5,
-        keepalives_interval=5,
-        keepalives_count=2,
-    )
+    options = f"{parameters.pop('options', '')} -c timezone=UTC"
+    return psycopg.connect(**parameters, options=options, autocommit=True)
 
 
 def new_replica() -> Replica:

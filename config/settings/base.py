@@ -96,6 +96,13 @@ def database(url: str) -> dict[str, Any]:
                 "reconnect_timeout": 1,
             },
             "connect_timeout": env.value("DATABASE_CONNECT_TIMEOUT_S"),
+            # A host that vanished without a word is noticed within 15 s: by the first two lines
+            # while nothing is under way, and by the last one when a query is, to which probes
+            # do not apply (the kernel would send it again for a quarter of an hour).
+            "keepalives_idle": 5,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 15_000,
             "application_name": "adhouse",
         }
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connections
 
 from adserver import services
 from adserver.fastpath import AdLookup
@@ -96,3 +97,24 @@ def test_without_a_database_it_answers_503_and_warms_by_itself(pool: str, proces
         wait_until(lambda: entry()["version"] == ad.version, timeout_s=10, what="on the board")
         assert process.asked(b"").status == 200
         assert readiness()[0] == 200
+
+
+def test_its_connection_keeps_the_options_of_the_database_url(monkeypatch) -> None:
+    options = connections["default"].settings_dict["OPTIONS"]
+    monkeypatch.setitem(options, "options", "-c search_path=pg_catalog")
+    with wiring.connect() as connection:
+        row = connection.execute(
+            "SELECT current_setting('search_path'), current_setting('TimeZone')"
+        )
+        assert row.fetchone() == ("pg_catalog", "UTC")
+
+
+def test_its_connection_notices_a_host_that_vanished_also_under_a_query() -> None:
+    with wiring.connect() as connection:
+        parameters = connection.info.get_parameters()
+    probing_s = sum(
+        int(parameters[f"keepalives_{name}"]) * times
+        for name, times in (("idle", 1), ("interval", int(parameters["keepalives_count"])))
+    )
+    assert probing_s <= 15
+    assert int(parameters["tcp_user_timeout"]) <= 15_000
