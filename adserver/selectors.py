@@ -160,30 +160,40 @@ class HistoryEntry:
     changed: dict[str, tuple[Any, Any]]
 
 
-def ad_history(ad_id: UUID) -> list[HistoryEntry]:
-    """Every logged change of the ad, the newest first; empty for an ad that never was."""
-    entries: list[HistoryEntry] = []
-    before: dict[str, Any] | None = None
-    for change in AdChange.objects.filter(ad_id=ad_id).order_by("version"):
-        after = change.ad
-        changed = {
-            name: ((before or {}).get(name), (after or {}).get(name))
+def ad_history(
+    ad_id: UUID, start: int = 0, stop: int | None = None, *, since: int = 0
+) -> list[HistoryEntry]:
+    """The ad's logged changes, the newest first, from number `start` to before number `stop`, none
+    older than version `since`. Only these are read: some ads are changed by machines, all day.
+    """
+    log = AdChange.objects.filter(ad_id=ad_id, version__gte=since).order_by("-version")
+    # One more, since what an ad was before is what the change before made of it.
+    changes = list(log[start : None if stop is None else stop + 1])
+    befores = [*(change.ad for change in changes[1:]), None]
+    entries = [_entry(change, before) for change, before in zip(changes, befores, strict=True)]
+    return entries if stop is None else entries[: stop - start]
+
+
+def ad_history_count(ad_id: UUID) -> int:
+    """How many changes of the ad are logged; 0 for an ad that never was."""
+    return AdChange.objects.filter(ad_id=ad_id).count()
+
+
+def _entry(change: AdChange, before: dict[str, Any] | None) -> HistoryEntry:
+    old, new = before or {}, change.ad or {}
+    return HistoryEntry(
+        version=change.version,
+        operation=change.operation,
+        actor=change.actor_label,
+        at=change.created_at,
+        before=before,
+        after=change.ad,
+        changed={
+            name: (old.get(name), new.get(name))
             for name in FIELDS
-            if (before or {}).get(name) != (after or {}).get(name)
-        }
-        entries.append(
-            HistoryEntry(
-                version=change.version,
-                operation=change.operation,
-                actor=change.actor_label,
-                at=change.created_at,
-                before=before,
-                after=after,
-                changed=changed,
-            )
-        )
-        before = after
-    return entries[::-1]
+            if old.get(name) != new.get(name)
+        },
+    )
 
 
 def catalog_is_new() -> bool:

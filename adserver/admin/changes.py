@@ -21,9 +21,10 @@ from unfold.decorators import display
 from adserver.admin.filters import CappedPaginator, Choices, CountedOnce
 from adserver.admin.words import moment_words, value_words
 from adserver.models import Ad, AdChange
-from adserver.selectors import HistoryEntry, ad_history
+from adserver.selectors import HistoryEntry, ad_history, ad_history_count
 
 _VERSION_DIGITS_MAX = 18
+_ENTRIES_SHOWN = 200
 
 
 class OperationFilter(DropdownFilter):
@@ -159,19 +160,24 @@ def operation_badge(operation: str) -> str:
 
 
 def history_page(request: HttpRequest, object_id: str, *, model_admin: Any) -> HttpResponse:
-    """Who changed an ad, when, and each field before and after; also of an ad that is deleted."""
+    """Who changed an ad, when, and each field before and after; also of an ad that is deleted, and
+    of one whose older changes are trimmed.
+    """
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    entries = ad_history(_uuid(object_id))
-    if not entries:
+    ad_id = _uuid(object_id)
+    count = ad_history_count(ad_id)
+    if not count:
         raise Http404
+    entries = ad_history(ad_id, 0, _ENTRIES_SHOWN)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": "History",
-        "ad": Ad.objects.filter(pk=object_id).first(),
-        "ad_id": object_id,
-        "ad_title": next(entry.after["title"] for entry in entries if entry.after),
+        "ad": Ad.objects.filter(pk=ad_id).first(),
+        "ad_id": ad_id,
+        "ad_title": ad_title(titled_changes().filter(ad_id=ad_id)[0]),
         "entries": [_shown(entry) for entry in entries],
+        "older": count - len(entries),
     }
     return TemplateResponse(request, "admin/adserver/ad/history.html", context)
 

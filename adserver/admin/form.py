@@ -160,7 +160,8 @@ class AdForm(forms.ModelForm):  # type: ignore[type-arg] # not generic when it r
     def _refuse_stale(self, base_version: int | None) -> None:
         if self.seen is None or base_version is None or base_version >= self.instance.version:
             return
-        entries = [e for e in ad_history(self.instance.pk) if e.version > base_version]
+        history = ad_history(self.instance.pk, since=base_version)
+        entries = [entry for entry in history if entry.version > base_version]
         if any(entry.changed for entry in entries):
             self.add_error(None, _stale_words(entries))
             # Saved again, the answer counts: it was given with the other change in sight.

@@ -1,7 +1,7 @@
 """The query parameters of the operator's lists. A bad value is a 400 that names the parameter."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound, ParseError
@@ -19,6 +19,7 @@ TEXT_CHARACTERS_MAX = 200
 STATES = ("scheduled", "live", "ended")
 ORDERINGS = ("end_at", "start_at", "created_at", "updated_at", "title", "version")
 ORDERING_DEFAULT = "end_at"
+Item = TypeVar("Item")
 
 
 def parameter(request: Request, name: str) -> str:
@@ -77,8 +78,12 @@ def _search_text(request: Request) -> str | None:
     return text or None
 
 
-def page_of(request: Request, items: Any, count: int) -> tuple[list[Any], dict[str, Any]]:
-    """One page of `items` (anything to slice, `count` in all), and the envelope it goes into."""
+def page_of(
+    request: Request, count: int, read: Callable[[int, int], Iterable[Item]]
+) -> tuple[list[Item], dict[str, Any]]:
+    """One page of `count` items, and the envelope it goes into. `read` gives those from the first
+    number to before the second.
+    """
     size = number(request, "page_size", default=PAGE_SIZE_DEFAULT, most=PAGE_SIZE_MAX)
     page = number(request, "page", default=1, most=PAGE_MAX)
     last = max(1, -(-count // size))
@@ -91,7 +96,7 @@ def page_of(request: Request, items: Any, count: int) -> tuple[list[Any], dict[s
         "previous": _previous(url, page),
         "results": [],
     }
-    return list(items[(page - 1) * size : page * size]), envelope
+    return list(read((page - 1) * size, page * size)), envelope
 
 
 def _previous(url: str, page: int) -> str | None:

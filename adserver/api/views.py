@@ -1,5 +1,6 @@
 """The ads' endpoints. Each checks the form of a request, calls one service, words the answer."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -88,7 +89,7 @@ class AdList(APIView):
     def get(self, request: Request) -> Response:
         """All ads, whatever their state, in pages."""
         ads = ads_asked_for(request)
-        page, envelope = page_of(request, ads, ads.count())
+        page, envelope = page_of(request, ads.count(), lambda start, stop: ads[start:stop])
         return Response({**envelope, "results": [ad_json(ad) for ad in page]})
 
     @schema.create
@@ -144,10 +145,10 @@ class AdHistory(APIView):
     @schema.history
     def get(self, request: Request, ad_id: UUID) -> Response:
         """The changes of an ad, the newest first; also of one that was deleted."""
-        entries = selectors.ad_history(ad_id)
-        if not entries:
+        count = selectors.ad_history_count(ad_id)
+        if not count:
             raise services.AdNotFoundError(ad_id)
-        page, envelope = page_of(request, entries, len(entries))
+        page, envelope = page_of(request, count, partial(selectors.ad_history, ad_id))
         return Response({**envelope, "results": [history_json(entry) for entry in page]})
 
 

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from msgspec.structs import replace
 
+from adserver.admin import changes
 from adserver.models import AdChange
 from adserver.records import Actor
-from adserver.services import ad_change, ad_delete, ads_end_now
+from adserver.services import ad_change, ad_delete, ads_end_now, changelog_trim
 
 LOG = "/admin/adserver/adchange/"
 OTTO = Actor("otto")
@@ -44,6 +46,30 @@ def test_history_outlives_the_ad(client_op, make_ad):
     assert ("title", "Soon gone", "—") in response.context["entries"][0]["changed"]
     # Nothing leads to the form of an ad that is not there.
     assert f"/admin/adserver/ad/{ad.pk}/change/" not in response.content.decode()
+
+
+def test_history_of_a_deleted_ad_whose_older_changes_are_trimmed(client_op, make_ad):
+    ad = make_ad("Long gone")
+    ad_delete(ad_id=ad.pk, actor=OTTO)
+    changelog_trim(before=timezone.now())
+    response = client_op.get(history(ad.pk))
+    assert response.status_code == 200
+    assert response.context["ad_title"] == str(ad.pk)
+    assert len(response.context["entries"]) == 1
+
+
+def test_history_shows_the_newest_and_how_many_are_older(client_op, make_ad, monkeypatch):
+    monkeypatch.setattr(changes, "_ENTRIES_SHOWN", 2)
+    ad = make_ad("Title 0")
+    for number in range(1, 4):
+        rename(ad, f"Title {number}")
+    response = client_op.get(history(ad.pk))
+    shown = response.context["entries"]
+    assert [entry["changed"] for entry in shown] == [
+        [("title", "Title 2", "Title 3")],
+        [("title", "Title 1", "Title 2")],
+    ]
+    assert "2 older changes not shown here" in response.content.decode()
 
 
 def test_history_of_nothing_is_not_found(client_op):

@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from adserver.records import Actor, AdFields
@@ -177,6 +179,20 @@ def test_history_in_pages(client_op):
     assert page["count"] == 4
     assert page["results"][0]["changed"] == {"age_start": {"before": 1, "after": 2}}
     assert page["results"][0]["before"]["age_start"] == 1
+
+
+def test_a_page_of_a_history_reads_no_more_than_that(client_op):
+    created = client_op.post("/api/v1/ads/", ad_body(), content_type="application/json").json()
+    path = f"/api/v1/ads/{created['id']}/"
+    for age in range(1, 6):
+        client_op.patch(path, {"age_start": age}, content_type="application/json")
+    with CaptureQueriesContext(connection) as queries:
+        page = client_op.get(f"{path}history/?page_size=2&page=2").json()
+    ages = [entry["changed"]["age_start"] for entry in page["results"]]
+    assert ages == [{"before": 2, "after": 3}, {"before": 1, "after": 2}]
+    # The token, the count, the page and the entry before it.
+    assert len(queries) == 3
+    assert "LIMIT 3 OFFSET 2" in queries[-1]["sql"]
 
 
 def test_history_of_an_ad_that_never_was(client_op):
