@@ -63,6 +63,17 @@ class AdActions(ModelAdmin):
 
     # Buttons above the list.
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list. Its export button keeps filter and search, which the theme leaves out."""
+        page = super().changelist_view(request, extra_context)
+        context = getattr(page, "context_data", None) or {}
+        for button in context.get("actions_list", ()):
+            if request.GET and button["title"] == "Export":
+                button["path"] += f"?{request.GET.urlencode()}"
+        return page
+
     @action(description="Import", icon="upload_file", url_path="to-import", permissions=["add"])
     def import_ads(self, request: HttpRequest) -> HttpResponse:
         """To the import page."""

@@ -123,6 +123,12 @@ def test_exports_the_current_filter_and_search(client_op, make_ad):
     assert [row["title"] for row in rows] == ["In Taiwan"]
 
 
+def test_the_export_button_keeps_filter_and_search(client_op):
+    page = client_op.get("/admin/adserver/ad/?country=TW&q=tea+%26+more").content.decode()
+    assert f'href="{EXPORT}?country=TW&amp;q=tea+%26+more"' in page
+    assert f'href="{EXPORT}"' in client_op.get("/admin/adserver/ad/").content.decode()
+
+
 def test_exports_the_chosen(client_op, make_ad):
     chosen = make_ad("Chosen one")
     make_ad("Not chosen")
