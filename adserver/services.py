@@ -12,7 +12,6 @@ from itertools import islice
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Max
 from django.utils import timezone
 from msgspec.structs import replace
 
@@ -28,7 +27,7 @@ from adserver.records import (
     fields_of,
     render,
 )
-from adserver.selectors import trimmable_changes
+from adserver.selectors import ad_by_id, catalog_version, trimmable_changes
 from runtime.errors import ConflictError, NotFoundError
 
 # Any number no other advisory lock of the product uses.
@@ -97,14 +96,13 @@ def _writing(actor: Actor) -> Iterator[_Log]:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(_LOCK_SQL, [f"{LOCK_WAIT_MS}ms", CATALOG_LOCK])
-        newest = AdChange.objects.aggregate(newest=Max("version"))["newest"]
-        log = _Log(newest or 0, actor)
+        log = _Log(catalog_version(), actor)
         yield log
         log.write()
 
 
 def _found(ad_id: UUID) -> Ad:
-    ad = Ad.objects.filter(pk=ad_id).first()
+    ad = ad_by_id(ad_id)
     if ad is None:
         raise AdNotFoundError(ad_id)
     return ad

@@ -30,9 +30,9 @@ from adserver.admin.words import (
 )
 from adserver.catalog import lookup_ads, process_index
 from adserver.fastpath import InvalidQueryError, parse_query
-from adserver.models import Ad, AdChange, record_of
+from adserver.models import Ad, record_of
 from adserver.records import AdRecord, epoch_us, parse_record
-from adserver.selectors import ads_matching
+from adserver.selectors import ads_matching, catalog_version
 from adserver.targeting import exclusions
 
 _PARAMETERS = ("age", "country", "gender", "platform", "offset", "limit")
@@ -87,7 +87,7 @@ def _shown(request: HttpRequest, query: bytes, body: bytes) -> dict[str, Any]:
         "last": last,
         "beyond": answer["total"] - len(ads),
         "version": process_index.version,
-        "newest_version": _newest_version(),
+        "newest_version": catalog_version(),
         "cards": [(ad, targeting_words(ad), moment_words(ad.end_at)) for ad in ads],
         "others_page": others,
         "others": [_explained(ad, visitor, in_answer, request) for ad in others],
@@ -101,11 +101,6 @@ def _asked(query: bytes) -> tuple[int, int, int]:
     except InvalidQueryError:
         # The handler has just accepted the same bytes.
         raise AssertionError("the hot route and its parser disagree") from None
-
-
-def _newest_version() -> int:
-    newest = AdChange.objects.order_by("-version").values_list("version", flat=True).first()
-    return newest or 0
 
 
 def _page_query(request: HttpRequest) -> str:
