@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from msgspec.structs import replace
+from psycopg.errors import LockNotAvailable
 
 from adserver.copying import LogRow, copy_ads, copy_log
 from adserver.hints import publish_version
@@ -28,7 +29,7 @@ from adserver.records import (
     render,
 )
 from adserver.selectors import ad_by_id, catalog_version, trimmable_changes
-from runtime.errors import ConflictError, NotFoundError
+from runtime.errors import BusyError, ConflictError, NotFoundError
 
 # Any number no other advisory lock of the product uses.
 CATALOG_LOCK = 0x6164_6C6F_67
@@ -47,6 +48,13 @@ class AdNotFoundError(NotFoundError):
 
     def __init__(self, ad_id: UUID) -> None:
         super().__init__(f"id: there is no ad {ad_id}")
+
+
+class CatalogBusyError(BusyError):
+    """Another write, such as a long import, kept the catalog's lock for `LOCK_WAIT_MS`."""
+
+    def __init__(self) -> None:
+        super().__init__("catalog: another write takes long, nothing was accepted")
 
 
 class TooManyRowsError(ConflictError):
@@ -91,14 +99,23 @@ class _Log:
 def _writing(actor: Actor) -> Iterator[_Log]:
     """One transaction that holds the catalog's lock, and the log it will leave behind.
 
-    OperationalError when the lock is not to be had within `LOCK_WAIT_MS`.
+    CatalogBusyError when the lock is not to be had within `LOCK_WAIT_MS`.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(_LOCK_SQL, [f"{LOCK_WAIT_MS}ms", CATALOG_LOCK])
+        _lock()
         log = _Log(catalog_version(), actor)
         yield log
         log.write()
+
+
+def _lock() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK_SQL, [f"{LOCK_WAIT_MS}ms", CATALOG_LOCK])
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise CatalogBusyError from error
+        raise
 
 
 def _found(ad_id: UUID) -> Ad:

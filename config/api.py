@@ -19,7 +19,7 @@ from adserver.records import InvalidAdError
 from adserver.rows import RowsError
 from adserver.services import TooManyRowsError
 from config.faults import RETRY_AFTER_S, STORE_AWAY, STORE_AWAY_MSG, TOO_LARGE_MSG, UNSTORABLE_MSG
-from runtime.errors import ConflictError, NotFoundError
+from runtime.errors import BusyError, ConflictError, NotFoundError
 
 log = structlog.get_logger(__name__)
 # Longer integers than this belong to no field, and Python takes quadratic time to read them.
@@ -104,6 +104,7 @@ _STATUS_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...
     ((InvalidAdError, RowsError, TooManyRowsError), 400),
     (NotFoundError, 404),
     (ConflictError, 409),
+    (BusyError, 503),
 )
 _MSG_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
     (STORE_AWAY, 503, STORE_AWAY_MSG),

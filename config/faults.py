@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.csrf import csrf_failure as csrf_page
 
+from runtime.errors import BusyError
 from runtime.http.answer import Answer
 from runtime.http.errors import error_answer
 
@@ -49,6 +50,8 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     error = sys.exc_info()[1]
     if isinstance(error, STORE_AWAY):
         return _plain(request, 503, STORE_AWAY_MSG, retry_after_s=RETRY_AFTER_S)
+    if isinstance(error, BusyError):
+        return _plain(request, 503, str(error), retry_after_s=RETRY_AFTER_S)
     if isinstance(error, DataError):
         return _plain(request, 400, UNSTORABLE_MSG)
     if _is_api(request):

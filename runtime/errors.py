@@ -11,3 +11,7 @@ class NotFoundError(DomainError):
 
 class ConflictError(DomainError):
     """The request contradicts what exists."""
+
+
+class BusyError(DomainError):
+    """Others were in the way for too long. Nothing was done; trying again later may help."""

@@ -28,7 +28,7 @@ _MEANINGS = {
     404: "There is no such thing.",
     413: "The body is too large.",
     415: "The body is of another type.",
-    503: "The database cannot be reached; nothing was accepted. Try again after `Retry-After` s.",
+    503: "No database, or a long import in the way; nothing accepted. Again after `Retry-After` s.",
 }
 _READ = (400, 401, 403, 503)
 _ITEM = (401, 403, 404, 503)

@@ -10,6 +10,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from runtime.errors import BusyError
+
 Advance = Callable[[int], None]
 
 
@@ -40,6 +42,8 @@ def clear_errors() -> Iterator[None]:
     """Turn what a store or a full disk may say into one line and exit code 1."""
     try:
         yield
+    except BusyError as error:
+        raise CommandError(str(error)) from error
     except (OperationalError, InterfaceError) as error:
         raise CommandError(f"the database cannot be used: {_first_line(error)}") from error
     except DatabaseError as error:

@@ -1,6 +1,7 @@
 """Whatever a client sends, it gets a `msg` and a 4xx; and a 503 when the database is away."""
 
 import json
+from uuid import uuid4
 
 import pytest
 from django.db import InterfaceError, OperationalError
@@ -157,6 +158,30 @@ def test_database_away_during_a_write(client_op, monkeypatch, error):
     )
     assert answer["Retry-After"] == "1"
     assert not AdChange.objects.exists()
+
+
+def busy(*_, **__):
+    raise services.CatalogBusyError
+
+
+def test_a_long_import_in_the_way_of_a_write(client_op, monkeypatch):
+    monkeypatch.setattr(services, "ad_create", busy)
+    answer = post(client_op, json.dumps(ad_body()))
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"msg": "catalog: another write takes long, nothing was accepted"},
+    )
+    assert answer["Retry-After"] == "1"
+
+
+def test_a_long_import_in_the_way_of_the_admin(operator, monkeypatch):
+    monkeypatch.setattr(services, "ads_delete", busy)
+    client = Client(raise_request_exception=False)
+    client.force_login(operator)
+    answer = client.post("/admin/adserver/ad/bulk/delete/", {"id": str(uuid4())})
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "1"
+    assert "busy with a long import" in answer.content.decode()
 
 
 @pytest.mark.parametrize("path", ["/api/v1/ads/", "/admin/"])
