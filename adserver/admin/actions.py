@@ -67,7 +67,7 @@ class AdActions(ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The list. Its export button keeps filter and search, which the theme leaves out."""
-        page = super().changelist_view(request, extra_context)
+        page: HttpResponse = super().changelist_view(request, extra_context)
         context = getattr(page, "context_data", None) or {}
         for button in context.get("actions_list", ()):
             if request.GET and button["title"] == "Export":
