@@ -1,5 +1,6 @@
 """What an engineer may set for the stack: the product's own variables, checked before anything."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from devstack.errors import StackError
 from devstack.ports import LOOPBACK, is_free
 
 _HIGHEST_PORT = 65_535
+_DATABASE_SCHEMES = ("postgresql://", "postgres://")
+_REDIS_SCHEMES = ("redis://", "rediss://")
 _EVERY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "[::1]", "[::]": "[::1]"}  # noqa: S104
 
 
@@ -58,6 +61,12 @@ def read_options() -> Options:
         raise StackError(f"PORT and EDGE_PORT are both {options.port}; give them different ones")
     if options.web_concurrency < 1:
         raise StackError(f"WEB_CONCURRENCY must be 1 or more, not {options.web_concurrency}")
+    for name, url, schemes in (
+        ("DATABASE_URL", options.database_url, _DATABASE_SCHEMES),
+        ("REDIS_URL", options.redis_url, _REDIS_SCHEMES),
+    ):
+        if url and not url.startswith(schemes):
+            raise StackError(f"{name} must begin with {' or '.join(schemes)}")
     return options
 
 
@@ -72,4 +81,5 @@ def _read(name: str) -> Any:
     try:
         return env.value(name)
     except ValueError as error:
-        raise StackError(f"{name} has a wrong value: {error}") from error
+        given = os.environ.get(name, "")
+        raise StackError(f"{name} must be a whole number, not {given}") from error

@@ -142,10 +142,12 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("variable", "value", "word"),
         [
-            ("PORT", "http", "PORT has a wrong value"),
+            ("PORT", "http", "PORT must be a whole number, not http"),
             ("PORT", "70000", "PORT must be a port"),
             ("EDGE_PORT", "0", "EDGE_PORT must be a port"),
             ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY must be 1 or more"),
+            ("DATABASE_URL", "mysql://localhost/ads", "DATABASE_URL must begin with postgresql://"),
+            ("REDIS_URL", "localhost:6379", "REDIS_URL must begin with redis://"),
         ],
     )
     def test_a_variable_that_is_wrong(self, monkeypatch, variable, value, word):
@@ -163,6 +165,8 @@ class TestRefused:
         done = run_and_end(planned, DATABASE_URL="postgresql://127.0.0.1:1/none")
         assert done.returncode == 1
         assert "prepare failed" in done.stderr
+        assert "CommandError: the database cannot be used" in done.stderr
+        assert "Traceback" not in done.stderr
         assert not (planned.data_directory / "postgres").exists(), "the named server was to be used"
 
 

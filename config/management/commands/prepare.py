@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from accounts.services import operator_ensure, operators_group_ensure
+from adserver.management.reporting import clear_errors
 from adserver.records import Actor
 from adserver.samples import sample_ads
 from adserver.selectors import catalog_is_new
@@ -19,6 +20,7 @@ from config.operator_file import OPERATOR_FILE, operator_credentials
 class Command(BaseCommand):
     help = "Migrates, creates the first operator, and loads sample ads into an empty database."
 
+    @clear_errors()
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
         operators_group_ensure()
