@@ -1,9 +1,10 @@
 """`DATA_DIR/operator.json`: the name, password and token of the first operator."""
 
 import json
-import os
 import secrets
 from pathlib import Path
+
+from config.private_files import write_private
 
 OPERATOR_FILE = "operator.json"
 
@@ -25,11 +26,5 @@ def operator_credentials(data_dir: Path) -> dict[str, str]:
         "token": secrets.token_hex(20),
     }
     data_dir.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(credentials, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    write_private(path, json.dumps(credentials))
     return credentials

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from config.private_files import write_private
 from devstack.errors import StackError
-from devstack.files import write_private
 
 ORPHANS_END_TIMEOUT_S = 20.0
 _POLL_S = 0.05

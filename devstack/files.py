@@ -1,23 +1,11 @@
-"""Small files the stack keeps: secrets nobody else may read, and state replaced in one step."""
+"""What the stack keeps for its stores: a secret, a port; and where their programs lie."""
 
 import importlib.util
-import os
 import secrets
 from pathlib import Path
 
+from config.private_files import write_private
 from devstack.errors import StackError
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` by `text`, mode 0600, so that a reader sees the old text or the new one."""
-    following = path.with_name(f".{path.name}.{os.getpid()}")
-    following.unlink(missing_ok=True)
-    descriptor = os.open(following, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    following.replace(path)
 
 
 def kept_secret(path: Path) -> str:

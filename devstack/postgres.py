@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from config.private_files import write_private
 from devstack.errors import StackError
-from devstack.files import kept_port, kept_secret, package_directory, write_private
+from devstack.files import kept_port, kept_secret, package_directory
 from devstack.ports import LOOPBACK, free_port
 from devstack.programs import Account, Child, Program
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import redis
 
-from devstack.files import kept_port, kept_secret, package_directory, write_private
+from config.private_files import write_private
+from devstack.files import kept_port, kept_secret, package_directory
 from devstack.ports import LOOPBACK, free_port
 from devstack.programs import Program
 
