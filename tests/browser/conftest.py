@@ -14,9 +14,13 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 NewPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. Without it these tests are skipped, with a line that says so."""
+    """Debian's Chromium. Without it these tests are skipped, with a line that says so.
+
+    For a module, not for longer: as long as it is open, this thread has a running event loop, which
+    Django and asyncio take for a mistake in whatever test comes next.
+    """
     if not Path(CHROMIUM).exists():
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -25,7 +29,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def session(browser: Browser, stack: Stack) -> Any:
     """The cookies of the operator, who logs in once, through the form."""
     context = browser.new_context(base_url=stack.url)

@@ -11,6 +11,7 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from devstack.data_directory import DataDirectory
@@ -85,6 +86,8 @@ class TestRunning:
         assert (stack.state["database_url"], stack.state["redis_url"]) == urls
         for url in (stack.url, stack.edge_url):
             wait_until(partial(serves, url), timeout_s=30, what=f"{url} ready again")
+        # The pages bear a database that is away for a moment; the next test's commands need it.
+        wait_until(partial(answers, urls[0]), timeout_s=30, what="a database that answers")
 
     def test_a_second_one_on_the_same_data_is_refused(self, stack):
         done = run_and_end(stack)
@@ -92,6 +95,14 @@ class TestRunning:
         assert done.stderr.count("\n") == 1
         assert f"is in use by another stack (process {stack.pid})" in done.stderr
         assert serves(stack.url), "the first one must not notice"
+
+
+def answers(database_url: str) -> bool:
+    try:
+        psycopg.connect(database_url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def serves(url: str) -> bool:
