@@ -21,7 +21,6 @@ from tests.support.stores import Stores
 
 SCRIPT = "ads.lua"
 WRITES_PER_S = 100
-INDEX_BYTES_MAX = 1.5 * 2**30
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from runtime.metrics import NO_ROUTE, observe_request
 
 
 class RequestMetrics:
-    """Middleware for both kinds of Django handlers; the outermost, so that it times everything."""
+    """Middleware for both kinds of Django handlers; before all others, so that it times everything.
+
+    In production only `config.inside.InsidePages` is before it: probes and scrapes are not counted.
+    """
 
     sync_capable = True
     async_capable = True
