@@ -59,6 +59,8 @@ class Replica:
         self.snapshots = 0
         self.gaps = 0
         self.failures = 0
+        # Whether the last look failed: PostgreSQL is away, or says what nobody understands.
+        self.failing = False
         self._looked_at_s = time.monotonic()
         self._mark = Mark(0)
         self._connect = connect
@@ -112,6 +114,7 @@ class Replica:
         while not self._stopping.is_set() and not self._apply_changes(connection):
             pass
         self._looked_at_s = looked_at_s
+        self.failing = False
 
     def _apply_changes(self, connection: psycopg.Connection[Any]) -> bool:
         """Apply the next entries; True when there are no more."""
@@ -162,6 +165,7 @@ class Replica:
         changed, or the log hold what this code cannot read: begin again from a snapshot.
         """
         self.failures += 1
+        self.failing = True
         if isinstance(error, psycopg.Error | OSError):
             log.warning("catalog replica cannot read the log", error=str(error).strip()[:300])
         else:

@@ -17,7 +17,7 @@ from runtime.board import read_board
 from runtime.http.answer import Answer
 from runtime.metrics import CONTENT_TYPE, render_metrics
 
-# The replica looks at PostgreSQL once a second: silence for longer means that it cannot.
+# The replica looks at PostgreSQL once a second, and may hang when that stands still.
 _DATABASE_SILENCE_S = 3.0
 _REDIS_TIMEOUT_S = 0.5
 _encode = msgspec.json.Encoder().encode
@@ -45,7 +45,7 @@ def _reasons(worker: wiring.Worker | None) -> list[str]:
     if worker.pool == "edge":
         return []
     reasons = []
-    if worker.replica.lag_s > _DATABASE_SILENCE_S:
+    if worker.replica.failing or worker.replica.lag_s > _DATABASE_SILENCE_S:
         reasons.append(f"postgres: has not answered for {worker.replica.lag_s:.1f} s")
     try:
         _redis().ping()
