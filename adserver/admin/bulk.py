@@ -28,6 +28,7 @@ ADS_MAX = 10_000
 _DAYS_MAX = 3_650
 _TITLES_SHOWN = 20
 _OTHER = "other"
+_OTHER_NAME = "Another number of days"
 
 
 class ExtendForm(forms.Form):
@@ -35,12 +36,12 @@ class ExtendForm(forms.Form):
 
     by = forms.ChoiceField(
         label="Move the end by",
-        choices=[("1", "1 day"), ("7", "7 days"), ("30", "30 days"), (_OTHER, "Another time")],
+        choices=[("1", "1 day"), ("7", "7 days"), ("30", "30 days"), (_OTHER, _OTHER_NAME)],
         initial="7",
         widget=UnfoldAdminRadioSelectWidget,
     )
     days = forms.IntegerField(
-        label="Days, for another time",
+        label="Number of days",
         required=False,
         min_value=1,
         max_value=_DAYS_MAX,
@@ -48,10 +49,12 @@ class ExtendForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Ask for the number of days where it is needed."""
+        """Ask for the number of days where it is needed, and refuse it where it would be lost."""
         by, days = self.cleaned_data.get("by"), self.cleaned_data.get("days")
         if by == _OTHER and days is None and "days" not in self.errors:
-            self.add_error("days", "is required for another time")
+            self.add_error("days", "is required")
+        elif by != _OTHER and days is not None:
+            self.add_error("days", f"counts only with “{_OTHER_NAME}”")
         return self.cleaned_data
 
     def length(self) -> timedelta:

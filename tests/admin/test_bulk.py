@@ -73,7 +73,14 @@ def test_extend(client_op, make_ad, given, days):
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"by": "2"}, {"by": "other"}, {"by": "other", "days": "0"}, {"by": "other", "days": "x"}],
+    [
+        {},
+        {"by": "2"},
+        {"by": "7", "days": "3"},
+        {"by": "other"},
+        {"by": "other", "days": "0"},
+        {"by": "other", "days": "x"},
+    ],
 )
 def test_extend_asks_again_for_what_it_cannot_use(client_op, make_ad, given):
     ad = make_ad()
