@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
@@ -84,7 +86,7 @@ class UserAdmin(_ShortLists, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "role_shown", "token_shown", "last_login", "is_active")
+    list_display = ("username", "email", "role_shown", "token_shown", "seen_shown", "is_active")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     list_filter_sheet = True
     list_fullwidth = True
@@ -111,6 +113,11 @@ class UserAdmin(_ShortLists, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-
     def token_shown(self, user: User) -> str:
         """Whether the person has one."""
         return "yes" if hasattr(user, "auth_token") else "no"
+
+    @display(description="Last login", ordering="last_login")
+    def seen_shown(self, user: User) -> str:
+        """When the person last logged in, written as every time of the admin."""
+        return date_format(localtime(user.last_login), "j M Y H:i") if user.last_login else "never"
 
     @action(description="API token", icon="key", url_path="to-token", permissions=["token"])
     def token_one(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -1,5 +1,7 @@
 """Users, groups and API tokens."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
@@ -53,6 +55,15 @@ def test_nobody_else_touches_anothers_token(staff_with, operator):
 
 def test_the_frameworks_token_page_is_gone(client_op):
     assert client_op.get("/admin/authtoken/tokenproxy/").status_code == 404
+
+
+def test_the_last_login_is_written_as_all_times_are(client_op, operator):
+    operator.last_login = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    operator.save()
+    User.objects.create_user("otto")
+    page = client_op.get("/admin/accounts/user/").content.decode()
+    assert "2 Jan 2026 03:04" in page
+    assert "never" in page
 
 
 def test_makes_and_changes_users(client_op):
