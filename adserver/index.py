@@ -86,6 +86,7 @@ class CatalogIndex:
         self._serial = itertools.count()
         self._seen = 0
         self._lay_out()
+        self._publish()
 
     # Writing: one thread, in the order of the log.
 
@@ -103,6 +104,7 @@ class CatalogIndex:
             self._entries, self._sum = entries, total % _HASH_MODULUS
             self._begin(now_us, live)
             self.version = version
+            self._publish()
 
     def apply(self, *, version: int, ad_id: UUID, record: AdRecord | None) -> None:
         """Apply one change: the ad as it is from now on, or None when it is deleted or closed.
@@ -126,6 +128,11 @@ class CatalogIndex:
             self._sum %= _HASH_MODULUS
             self._set_next_turn()
             self.version = version
+            self._publish()
+
+    def _publish(self) -> None:
+        """Let readers see what is now, in one assignment."""
+        self._published = self.version, self._from_ns, self._turn_ns, self._segments, self._seen
 
     # Reading: any thread.
 
@@ -134,14 +141,13 @@ class CatalogIndex:
 
         `visitor` is a `targeting.visitor_code`. Version None: nothing is loaded yet.
         """
-        # Without the lock, which would cost a fifth of all this. A segment is not changed once it
-        # can be seen; a writer sets the next turn after `_seen`, and the version last, before it
-        # lets go of the lock that a refresh needs. So what passes these checks, in this order,
-        # is one state of the catalog, and its version the one that is the same before and after.
-        version = self.version
-        if self._from_ns <= self._clock() < self._turn_ns:
-            segment = self._segments.get(visitor)
-            if segment is not None and segment.seen == self._seen and version == self.version:
+        # Without the lock, which would cost a fifth of all this. What writers publish is one state
+        # of the catalog, and a segment with its `seen` is what visitors get in that state: it is
+        # not changed once it can be seen, but replaced, and then it has another `seen`.
+        version, from_ns, turn_ns, segments, seen = self._published
+        if from_ns <= self._clock() < turn_ns:
+            segment = segments.get(visitor)
+            if segment is not None and segment.seen == seen:
                 last = offset + limit
                 if segment.complete or last <= len(segment.front):
                     return version, segment.total, segment.front[offset:last]
@@ -222,6 +228,7 @@ class CatalogIndex:
         """Let the ads whose time has come enter and leave."""
         if now_ns < self._from_ns:
             self._lay_out()
+            self._publish()
             return
         self._now_us = now_us = max(now_ns // 1000, self._now_us)
         # Many flights end or begin on the same midnight: whole blocks go, or are laid out, at once.
@@ -239,6 +246,7 @@ class CatalogIndex:
             for entry in due:
                 self._place(entry)
         self._set_next_turn()
+        self._publish()
 
     def _pop_due(self) -> list[Entry]:
         """Take the ads whose start has come from the heap.
