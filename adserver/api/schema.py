@@ -17,7 +17,7 @@ from adserver.api.queries import (
     TEXT_CHARACTERS_MAX,
 )
 from adserver.countries import COUNTRIES
-from adserver.fastpath import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from adserver.fastpath import LIMIT_DEFAULT, LIMIT_MAX
 from adserver.records import GENDERS, PLATFORMS, VISITOR_AGE_MAX
 from adserver.services import IMPORT_ROWS_MAX
 
@@ -41,8 +41,12 @@ def _faults(*statuses: int) -> dict[int, OpenApiResponse]:
     }
 
 
-def _number(name: str, least: int, most: int, default: int | None, what: str) -> OpenApiParameter:
-    bounds: dict[str, Any] = {"type": "integer", "minimum": least, "maximum": most}
+def _number(
+    name: str, least: int, most: int | None, default: int | None, what: str
+) -> OpenApiParameter:
+    bounds: dict[str, Any] = {"type": "integer", "minimum": least}
+    if most is not None:
+        bounds["maximum"] = most
     return OpenApiParameter(name, bounds, default=default, description=what)
 
 
@@ -79,7 +83,7 @@ lookup = extend_schema(
         _choice("country", sorted(COUNTRIES), "ISO 3166-1 alpha-2."),
         _choice("gender", GENDERS, "The visitor's gender."),
         _choice("platform", PLATFORMS, "What the visitor uses."),
-        _number("offset", 0, OFFSET_MAX, 0, "Matches to pass over."),
+        _number("offset", 0, None, 0, "Matches to pass over."),
         _number("limit", 1, LIMIT_MAX, LIMIT_DEFAULT, "Most ads to answer with."),
         _version(200),
         _RETRY_AFTER,

@@ -127,7 +127,7 @@ def test_conditions(door, add):
         ],
         *[
             (f"offset={value}", "offset: must be a whole number, 0 or more")
-            for value in ("-1", "1.5", "x", "9" * 30)
+            for value in ("-1", "1.5", "x", "%2B1")
         ],
         *[
             (f"country={value}", "country: must be an ISO 3166-1 alpha-2 country")
@@ -142,7 +142,6 @@ def test_conditions(door, add):
         ("age=25&age=26", "age: is given more than once"),
         ("limit=5&limit=5", "limit: is given more than once"),
         ("gender=%ff", "gender: must be M or F"),
-        ("&".join(f"p{n}=1" for n in range(200)), "query: has more than 100 parameters"),
     ],
 )
 def test_each_mistake_is_named(door, query, msg):
@@ -152,7 +151,16 @@ def test_each_mistake_is_named(door, query, msg):
 
 
 @pytest.mark.parametrize(
-    "query", ["age=1", "age=255", "limit=1", "limit=100", "offset=0", "offset=4611686018427387904"]
+    "query",
+    [
+        "age=1",
+        "age=255",
+        "limit=1",
+        "limit=100",
+        "offset=0",
+        f"offset={'9' * 30}",
+        "&".join(f"p{number}=1" for number in range(200)),
+    ],
 )
 def test_limits_are_inclusive(door, query):
     assert "total" in ask(door, query)
