@@ -15,11 +15,11 @@ from django.db import connections
 
 from adserver.catalog import lookup_ads, process_index
 from adserver.hints import CHANNEL
+from adserver.metrics import set_catalog
 from adserver.replica import Replica
 from config import env
 from runtime.board import Board
 from runtime.http.routes import RouteTable
-from runtime.metrics import Gauges
 from runtime.pubsub import Subscriber
 
 BOARD_INTERVAL_S = 0.25
@@ -61,7 +61,6 @@ class Worker:
         self.pool = pool
         self.replica = new_replica()
         self.board = Board(env.run_dir() / "workers", pool)
-        self._gauges = Gauges()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._report, name="worker-board", daemon=True)
 
@@ -89,7 +88,7 @@ class Worker:
         self.board.write(
             version=version, hash=digest, open_ads=open_ads, live_ads=live_ads, lag_s=lag_s
         )
-        self._gauges.set_catalog(
+        set_catalog(
             version=version or 0,
             lag_s=lag_s,
             open_ads=open_ads,

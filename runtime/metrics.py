@@ -1,4 +1,4 @@
-"""Prometheus metrics: requests by route, and what a catalog replica holds.
+"""Prometheus metrics: requests by route, and gauges of what a worker holds.
 
 Every worker of a pool writes to files in the directory `PROMETHEUS_MULTIPROC_DIR`, which
 prometheus-client reads when it is first imported; whoever renders sums them all. Without that
@@ -112,34 +112,9 @@ def _add(route: Route, before: Totals, now: Totals) -> None:
     histogram._sum.inc(now[2] - before[2])
 
 
-@cache
-def _catalog_gauges() -> dict[str, Gauge]:
-    helps = {
-        "version": "Version of the catalog that this worker answers from.",
-        "lag_seconds": "Seconds since this worker last knew that it had every change.",
-        "open_ads": "Ads in this worker's index, scheduled ones included.",
-        "live_ads": "Ads in this worker's index that are live now.",
-        "gaps": "Times that this worker found the change log broken and read a snapshot.",
-    }
-    return {
-        name: Gauge(f"catalog_{name}", text, registry=_REGISTRY, multiprocess_mode="liveall")
-        for name, text in helps.items()
-    }
-
-
-class Gauges:
-    """What the catalog replica of this worker holds; one series a living worker, by `pid`."""
-
-    def __init__(self) -> None:
-        self._gauges = _catalog_gauges()
-
-    def set_catalog(
-        self, *, version: int, lag_s: float, open_ads: int, live_ads: int, gaps: int
-    ) -> None:
-        """Publish the replica's state."""
-        values = (version, lag_s, open_ads, live_ads, gaps)
-        for gauge, value in zip(self._gauges.values(), values, strict=True):
-            gauge.set(value)
+def worker_gauge(name: str, text: str) -> Gauge:
+    """A gauge of which every living worker shows its own value, by `pid`. Once a name."""
+    return Gauge(name, text, registry=_REGISTRY, multiprocess_mode="liveall")
 
 
 def render_metrics() -> bytes:

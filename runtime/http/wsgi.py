@@ -38,11 +38,7 @@ def wsgi_application(table: RouteTable, pages: Mapping[str, Page]) -> Applicatio
 
     An answer may carry a `content-type` of its own; otherwise it is JSON.
     """
-    routes = {
-        route.path.decode(): route
-        for route in table
-        if isinstance(route, ReadRoute) and route.method == b"GET"
-    }
+    routes = _reads(table)
     known_headers: Headers | None = None
     known_text: TextHeaders = []
 
@@ -79,6 +75,14 @@ def wsgi_application(table: RouteTable, pages: Mapping[str, Page]) -> Applicatio
     return application
 
 
+def _reads(table: RouteTable) -> dict[str, ReadRoute]:
+    return {
+        route.path.decode(): route
+        for route in table
+        if isinstance(route, ReadRoute) and route.method == b"GET"
+    }
+
+
 def _text(headers: Headers) -> TextHeaders:
     text = [(name.decode(), value.decode()) for name, value in headers]
     if not any(name == "content-type" for name, _ in text):
@@ -101,13 +105,12 @@ def _answer_unusual(
         answer = _NOT_ALLOWED
     elif "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") != "0":
         answer = _NO_BODY
-    elif route is None:
-        answer = pages[path]()
     else:
         try:
-            answer = route.handler(environ.get("QUERY_STRING", "").encode("latin-1"))
+            query = environ.get("QUERY_STRING", "").encode("latin-1")
+            answer = route.handler(query) if route is not None else pages[path]()
         except Exception:
-            log.exception("Exception in hot handler of %r", route.path)
+            log.exception("Exception in the handler of %r", path)
             answer = _BROKEN
     duration_s = perf_counter() - started_s
     if route is not None:

@@ -8,8 +8,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from adserver.metrics import set_catalog
 from config import env
-from runtime.metrics import Gauges, observe_request, render_metrics
+from runtime.metrics import observe_request, render_metrics
 from tests.deploy import compose
 
 RULES = env.BASE_DIR / "deploy/prometheus/rules.yml"
@@ -29,7 +30,7 @@ _FUNCTIONS = set(
 def _exposed() -> dict[str, set[str]]:
     """Every series that a pool exposes, with its labels."""
     observe_request(route="/x", method="GET", status=200, duration_s=0.1)
-    Gauges().set_catalog(version=1, lag_s=0.0, open_ads=1, live_ads=1, gaps=0)
+    set_catalog(version=1, lag_s=0.0, open_ads=1, live_ads=1, gaps=0)
     series: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(render_metrics().decode()):
         for sample in family.samples:

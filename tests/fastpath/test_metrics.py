@@ -155,8 +155,9 @@ def test_the_middleware_serves_async_handlers_too():
 
 WORKER = """
 import sys
+from adserver.metrics import set_catalog
 from runtime.http.routes import RouteTable
-from runtime.metrics import Gauges, RoutePublisher, observe_request, render_metrics
+from runtime.metrics import RoutePublisher, observe_request, render_metrics
 routes = RouteTable()
 routes.read(b"GET", b"/hot", lambda query: None)
 publisher = RoutePublisher(routes)
@@ -164,7 +165,7 @@ for _ in range(int(sys.argv[1])):
     routes.find(b"GET", b"/hot").stats.add(200, 0.00005)
     observe_request(route="/slow", method="GET", status=200, duration_s=0.3)
 publisher.publish()
-Gauges().set_catalog(version=int(sys.argv[1]), lag_s=0.5, open_ads=3, live_ads=2, gaps=0)
+set_catalog(version=int(sys.argv[1]), lag_s=0.5, open_ads=3, live_ads=2, gaps=0)
 print(render_metrics().decode())
 """
 
