@@ -147,7 +147,8 @@ SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.value("MAX_BODY_BYTES")
-FILE_UPLOAD_MAX_MEMORY_SIZE = env.value("MAX_BODY_BYTES")
+# A larger body waits on disk for its last byte: anybody may begin to send one, and many at once.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 REST_FRAMEWORK = {
