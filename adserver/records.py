@@ -146,7 +146,8 @@ def _text(value: object, *, shortest: int, longest: int) -> str:
 
 def _title(value: object) -> str:
     text = _text(value, shortest=TITLE_CHARACTERS[0], longest=TITLE_CHARACTERS[1])
-    if not text.strip():
+    # Spaces, and what shows as nothing at all: such an ad could not be found in a list.
+    if not any(sign.isprintable() and not sign.isspace() for sign in text):
         raise ValueError("must not be blank")
     return text
 

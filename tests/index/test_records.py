@@ -95,6 +95,7 @@ def test_a_rendered_ad_is_read_back(record) -> None:
         ({"title": "x" * 101}, {"title": "must have 5 to 100 characters, not 101"}),
         ({"title": 12345}, {"title": "must be a string"}),
         ({"title": "     "}, {"title": "must not be blank"}),
+        ({"title": "\u200b\u2060 \u202e\u00a0"}, {"title": "must not be blank"}),
         ({"title": "nul \x00 here"}, {"title": "must not contain a NUL character"}),
         ({"content": None}, {"content": "must be a string"}),
         ({"content": "\ud800"}, {"content": "must be valid Unicode text"}),
