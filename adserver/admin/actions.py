@@ -123,6 +123,6 @@ class AdActions(ModelAdmin):
 
     @action(description="Who sees it", icon="visibility", url_path="seen", permissions=["view_one"])
     def visitor_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """To the visitor page, looking for this ad."""
+        """To the visitor page, at what it says of this ad."""
         query = urlencode({"q": object_id})
-        return HttpResponseRedirect(f"{reverse('admin:adserver_ad_visitor')}?{query}")
+        return HttpResponseRedirect(f"{reverse('admin:adserver_ad_visitor')}?{query}#why")

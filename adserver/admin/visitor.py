@@ -59,7 +59,7 @@ def visitor_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
         "media": UnfoldAdminSelect2Widget().media,
         "status": answer.status,
         "raw": orjson.dumps(orjson.loads(answer.body), option=orjson.OPT_INDENT_2).decode(),
-        "public_url": f"/api/v1/ad?{_public_query(request)}",
+        "public_url": f"/api/v1/ad?{_public_query(request)}".removesuffix("?"),
     }
     if answer.status == 200:
         context |= _shown(request, query, answer.body)
