@@ -11,6 +11,8 @@ RUN apt-get update \
 RUN python -m venv /opt/venv
 WORKDIR /build
 COPY requirements/base.txt requirements/edge.txt requirements/
+# Without a greenlet a request, of which the edge has no use: see docs/fastpath.md.
+ENV MEINHELD_NOGREEN=1
 RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps --require-hashes -r requirements/base.txt -r requirements/edge.txt
 
