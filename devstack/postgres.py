@@ -21,7 +21,8 @@ from devstack.programs import Account, Child, Program
 
 USER = "adhouse"
 DATABASE = "adhouse"
-MAX_CONNECTIONS = 200
+# What a web worker may hold at most is nine; `WEB_CONCURRENCY` is the number of cores by default.
+MAX_CONNECTIONS = max(200, 80 + 10 * (os.cpu_count() or 1))
 SHARED_BUFFERS = "192MB"
 INITDB_TIMEOUT_S = 120
 _CONNECT_TIMEOUT_S = 2
