@@ -191,6 +191,11 @@ class OrderedBlocks:
         for block in self._blocks:
             yield from block.entries(block.live)
 
+    @property
+    def block_count(self) -> int:
+        """Number of blocks."""
+        return len(self._blocks)
+
     def first_key(self) -> int | None:
         """The key of the ad that ends next, or None when there is none."""
         return self._blocks[0].keys[0] if self._blocks else None

@@ -78,6 +78,8 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(index, "FRONT_ADS", 5)
         monkeypatch.setattr(index, "_FRONT_ADS_MIN", 3)
         monkeypatch.setattr(index, "EVENTS_MAX", 6)
+        monkeypatch.setattr(index, "_FRONT_EVENTS", 2)
+        monkeypatch.setattr(index, "_BLOCK_EVENTS", 1)
         monkeypatch.setattr(index, "SEGMENTS_MAX", 3)
 
 
