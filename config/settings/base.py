@@ -7,6 +7,7 @@ from django.urls import reverse_lazy
 
 from config import env
 from config.logs import logging_config
+from config.reconnecting import PERSEVERE_S, try_steadily
 from config.unfold import UNFOLD as UNFOLD
 
 BASE_DIR = env.BASE_DIR
@@ -77,6 +78,7 @@ def database(url: str) -> dict[str, Any]:
     A psycopg pool per process instead of persistent connections: under ASGI each request may
     run in another thread, where a connection kept by thread would leak.
     """
+    try_steadily()
     config: dict[str, Any] = environ.Env.db_url_config(url)
     # Django's own backend, which also counts connections, queries and errors for /metrics.
     config["ENGINE"] = "django_prometheus.db.backends.postgresql"
@@ -90,10 +92,7 @@ def database(url: str) -> dict[str, Any]:
                 "max_size": env.value("DATABASE_POOL_SIZE"),
                 "timeout": env.value("DATABASE_CONNECT_TIMEOUT_S"),
                 "max_idle": 60,
-                # The pool doubles its pause between attempts until it gives up, and meanwhile
-                # nobody else may try: after an outage of 20 s writes failed for 16 s more. When it
-                # gives up soon, the next request tries at once.
-                "reconnect_timeout": 1,
+                "reconnect_timeout": PERSEVERE_S,
             },
             "connect_timeout": env.value("DATABASE_CONNECT_TIMEOUT_S"),
             # A host that vanished without a word is noticed within 15 s: by the first two lines
