@@ -70,23 +70,83 @@ def conditions_of(need: int) -> Conditions:
     )
 
 
-class Block:
+class ValueSets:
+    """For every attribute value the bits of those that accept it, and per attribute of those that
+    accept everybody; what a bit stands for is the subclass's business.
+    """
+
+    __slots__ = ("everybody", "sets")
+
+    def __init__(self) -> None:
+        self.everybody = [0] * (len(FIELD_MASKS) + 1)
+        self.sets: dict[int, int] = {}
+
+    def mark(self, mask: int, flag: int) -> None:
+        """Set, or clear when it is set, the flag in the sets of all values that `mask` accepts."""
+        for field, field_mask in enumerate(FIELD_MASKS):
+            accepted = mask & field_mask
+            if accepted == EVERYBODY[field]:
+                self.everybody[field] ^= flag
+                continue
+            sets = self.sets
+            while accepted:
+                low = accepted & -accepted
+                position = low.bit_length() - 1
+                sets[position] = sets.get(position, 0) ^ flag
+                accepted ^= low
+
+    def narrow(self, found: int, conditions: Conditions) -> int:
+        """Those of the bits `found` that fit."""
+        for field, position in conditions:
+            found &= self.sets.get(position, 0) | self.everybody[field]
+        return found
+
+
+class Events(ValueSets):
+    """What entered (1) and left (-1) lately, in order; found by condition, not one by one."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[tuple[int, Entry]] = []
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def add(self, change: int, entry: Entry) -> None:
+        """Note one more."""
+        self.mark(entry.mask, 1 << len(self.entries))
+        self.entries.append((change, entry))
+
+    def forget(self, count: int) -> None:
+        """Drop the oldest `count`."""
+        del self.entries[:count]
+        self.everybody = [bits >> count for bits in self.everybody]
+        self.sets = {position: bits >> count for position, bits in self.sets.items()}
+
+    def after(self, first: int, conditions: Conditions) -> list[tuple[int, Entry]]:
+        """Those from number `first` on that fit, in order."""
+        found = self.narrow((1 << len(self.entries)) - (1 << first), conditions)
+        return [self.entries[number] for number in bit_positions(found)]
+
+
+class Block(ValueSets):
     """Neighbours in the order, each in a slot; `keys` is sorted, `slots` runs beside it."""
 
-    __slots__ = ("everybody", "free", "keys", "live", "sets", "slot_entries", "slots")
+    __slots__ = ("free", "keys", "live", "slot_entries", "slots")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
+        super().__init__()
         self.slot_entries: list[Entry | None] = list(entries)
         self.keys = [entry.key for entry in self.slot_entries if entry is not None]
         self.slots = list(range(len(self.keys)))
         self.free: list[int] = []
         self.live = (1 << len(self.keys)) - 1
-        self.everybody = [0] * (len(FIELD_MASKS) + 1)
-        self.sets: dict[int, int] = {}
         masks = [entry.mask for entry in self.slot_entries if entry is not None]
         self._mark_ages(masks)
         for slot, mask in enumerate(masks):
-            self._mark(mask & ~FIELD_MASKS[_AGE_FIELD], 1 << slot)
+            self.mark(mask & ~FIELD_MASKS[_AGE_FIELD], 1 << slot)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -109,20 +169,6 @@ class Block:
             if running:
                 self.sets[age] = running
 
-    def _mark(self, mask: int, flag: int) -> None:
-        """Set, or clear when it is set, the ad's flag in the sets of all values it accepts."""
-        for field, field_mask in enumerate(FIELD_MASKS):
-            accepted = mask & field_mask
-            if accepted == EVERYBODY[field]:
-                self.everybody[field] ^= flag
-                continue
-            sets = self.sets
-            while accepted:
-                low = accepted & -accepted
-                position = low.bit_length() - 1
-                sets[position] = sets.get(position, 0) ^ flag
-                accepted ^= low
-
     def add(self, entry: Entry) -> None:
         """Put an entry in; it must not be there yet."""
         if self.free:
@@ -135,7 +181,7 @@ class Block:
         self.keys.insert(at, entry.key)
         self.slots.insert(at, slot)
         self.live ^= 1 << slot
-        self._mark(entry.mask, 1 << slot)
+        self.mark(entry.mask, 1 << slot)
 
     def remove(self, key: int) -> Entry:
         """Take an entry out and give it back; KeyError if it is not there."""
@@ -149,15 +195,12 @@ class Block:
         self.slot_entries[slot] = None
         self.free.append(slot)
         self.live ^= 1 << slot
-        self._mark(entry.mask, 1 << slot)
+        self.mark(entry.mask, 1 << slot)
         return entry
 
     def matching(self, conditions: Conditions) -> int:
         """The slots that fit, as bits."""
-        found = self.live
-        for field, position in conditions:
-            found &= self.sets.get(position, 0) | self.everybody[field]
-        return found
+        return self.narrow(self.live, conditions)
 
     def entries(self, slots: int) -> list[Entry]:
         """The entries of the slots given as bits, in order."""

@@ -19,7 +19,7 @@ from hashlib import blake2b
 from threading import Lock
 from uuid import UUID
 
-from adserver.blocks import BLOCK_ADS, Conditions, Entry, OrderedBlocks, conditions_of
+from adserver.blocks import BLOCK_ADS, Conditions, Entry, Events, OrderedBlocks, conditions_of
 from adserver.records import AdRecord, epoch_us, render
 from adserver.targeting import ad_mask, need_of
 
@@ -45,9 +45,10 @@ class Segment:
     `seen` counts the events that are worked in; `complete` says that the front is all there is.
     """
 
-    __slots__ = ("complete", "front", "keys", "seen", "total")
+    __slots__ = ("complete", "conditions", "front", "keys", "seen", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
         self.total = 0
         self.keys: list[int] = []
         self.front: list[bytes] = []
@@ -56,7 +57,7 @@ class Segment:
 
     def copy(self) -> "Segment":
         """Another one with the same content, to be changed before anybody sees it."""
-        other = Segment()
+        other = Segment(self.conditions)
         other.total, other.complete = self.total, self.complete
         other.keys, other.front = self.keys.copy(), self.front.copy()
         return other
@@ -200,7 +201,7 @@ class CatalogIndex:
     def _forget_segments(self) -> None:
         self._seen += 1
         self._segments: dict[int, Segment] = {}
-        self._events: list[tuple[int, Entry]] = []
+        self._events = Events()
         self._dropped = self._seen
 
     def _schedule_all(self) -> None:
@@ -273,22 +274,17 @@ class CatalogIndex:
     # Segments.
 
     def _note(self, change: int, entry: Entry) -> None:
-        self._events.append((change, entry))
+        self._events.add(change, entry)
         self._seen += 1
         if len(self._events) > EVENTS_MAX:
             half = EVENTS_MAX // 2
-            del self._events[:half]
+            self._events.forget(half)
             self._dropped += half
 
     def _refresh(self, visitor: int, segment: Segment | None) -> Segment:
         if segment is None or segment.seen < max(self._dropped, self._seen - self._replay_most()):
             return self._work_out(visitor)
-        need = need_of(visitor)
-        news = [
-            (change, entry)
-            for change, entry in self._events[segment.seen - self._dropped :]
-            if entry.mask & need == need
-        ]
+        news = self._events.after(segment.seen - self._dropped, segment.conditions)
         if news:
             segment = segment.copy()
             for change, entry in news:
@@ -302,14 +298,14 @@ class CatalogIndex:
     def _replay_most(self) -> int:
         """Beyond so many events, working a segment out costs less than replaying them.
 
-        Measured: an event 0.08 µs, a block 0.8 µs, reading the front 10 µs.
+        Measured: an event that fits 1 µs, a block 0.8 µs, reading the front 10 µs.
         """
         return _FRONT_EVENTS + _BLOCK_EVENTS * self._live.block_count
 
     def _work_out(self, visitor: int) -> Segment:
         """Work a segment out from the blocks and remember it."""
-        segment = Segment()
         conditions = conditions_of(need_of(visitor))
+        segment = Segment(conditions)
         for block, slots in self._live.matches(conditions):
             segment.total += slots.bit_count()
             if len(segment.front) < FRONT_ADS:
