@@ -93,7 +93,8 @@ def lose_a_worker(stack: Stack) -> None:
     def is_back() -> bool:
         after = workers(stack, "api")
         replaced = victim not in after and len(after) == len(before)
-        return replaced and set(after.values()) == {newest}
+        # The board is a moment behind what is served, so all may have gone on since.
+        return replaced and min(after.values()) == max(after.values()) >= newest
 
     wait_until(is_back, timeout_s=30, what="a new worker with the same catalog")
     expect("a killed worker was replaced by one with the same catalog", True)
