@@ -27,10 +27,15 @@ def lists(values) -> st.SearchStrategy:
     return st.lists(st.sampled_from(sorted(values)), unique=True, max_size=4).map(tuple)
 
 
+def shows(title: str) -> bool:
+    """Whether a title has anything to see; others are refused."""
+    return any(sign.isprintable() and not sign.isspace() for sign in title)
+
+
 ADS = st.builds(
     AdRecord,
     id=st.builds(new_ad_id),
-    title=st.text(CHARACTERS, min_size=5, max_size=100).filter(str.strip),
+    title=st.text(CHARACTERS, min_size=5, max_size=100).filter(shows),
     content=st.text(CHARACTERS, max_size=50),
     start_at=TIMES,
     end_at=TIMES.map(lambda moment: moment + timedelta(days=100_000)),
