@@ -15,8 +15,8 @@ from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.csrf import csrf_failure as csrf_page
 
+from config.doors import response_of
 from runtime.errors import BusyError
-from runtime.http.answer import Answer
 from runtime.http.errors import error_answer
 
 RETRY_AFTER_S = 1
@@ -55,14 +55,14 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     if isinstance(error, DataError):
         return _plain(request, 400, UNSTORABLE_MSG)
     if _is_api(request):
-        return _json(error_answer(500, "internal error"))
+        return response_of(error_answer(500, "internal error"))
     return defaults.server_error(request)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """Django's CSRF_FAILURE_VIEW."""
     if _is_api(request):
-        return _json(error_answer(403, f"csrf: {reason or 'the token is missing'}"))
+        return response_of(error_answer(403, f"csrf: {reason or 'the token is missing'}"))
     return csrf_page(request, reason)
 
 
@@ -77,7 +77,7 @@ def _either(
     page: Callable[[HttpRequest, Exception], HttpResponseBase],
     exception: Exception,
 ) -> HttpResponseBase:
-    return _json(error_answer(status, msg)) if _is_api(request) else page(request, exception)
+    return response_of(error_answer(status, msg)) if _is_api(request) else page(request, exception)
 
 
 def _plain(
@@ -86,18 +86,9 @@ def _plain(
     """An answer that Django has no page of its own for; `<status>.html` where there is one."""
     answer = error_answer(status, msg, retry_after_s=retry_after_s)
     if _is_api(request):
-        return _json(answer)
+        return response_of(answer)
     try:
         page: str = render_to_string(f"{status}.html")
     except TemplateDoesNotExist:
         page = f"<!doctype html><title>{HTTPStatus(status).phrase}</title><p>{msg}"
     return HttpResponse(page, status=status, headers=answer.text_headers())
-
-
-def _json(answer: Answer) -> HttpResponse:
-    return HttpResponse(
-        answer.body,
-        status=answer.status,
-        content_type="application/json",
-        headers=answer.text_headers(),
-    )

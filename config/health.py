@@ -13,6 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from config import env, wiring
+from config.doors import response_of
 from runtime.board import read_board
 from runtime.http.answer import Answer
 from runtime.metrics import CONTENT_TYPE, render_metrics
@@ -64,23 +65,14 @@ def _redis() -> redis.Redis:
     )
 
 
-def _response(answer: Answer) -> HttpResponse:
-    return HttpResponse(
-        answer.body,
-        status=answer.status,
-        content_type="application/json",
-        headers=answer.text_headers(),
-    )
-
-
 def healthz_view(request: HttpRequest) -> HttpResponse:
     """Django's door to `healthz`."""
-    return _response(healthz())
+    return response_of(healthz())
 
 
 def readyz_view(request: HttpRequest) -> HttpResponse:
     """Django's door to `readyz`."""
-    return _response(readyz())
+    return response_of(readyz())
 
 
 def metrics_view(request: HttpRequest) -> HttpResponse:
