@@ -9,7 +9,14 @@ from urllib.parse import parse_qsl
 
 from adserver.countries import COUNTRIES
 from adserver.index import CatalogIndex
-from adserver.records import GENDERS, PLATFORMS, VISITOR_AGE_MAX
+from adserver.records import (
+    COUNTRY_WORDS,
+    GENDER_WORDS,
+    GENDERS,
+    PLATFORM_WORDS,
+    PLATFORMS,
+    VISITOR_AGE_MAX,
+)
 from adserver.targeting import VISITOR_BITS, visitor_code
 from runtime.http.answer import Answer, Headers
 from runtime.http.errors import error_answer
@@ -71,9 +78,9 @@ def parse_query(query: bytes) -> tuple[int, int, int]:
             given[name] = value
     visitor = visitor_code(
         age=_number(given, "age", 1, VISITOR_AGE_MAX),
-        country=_choice(given, "country", COUNTRIES, "an ISO 3166-1 alpha-2 country"),
-        gender=_choice(given, "gender", GENDERS, "M or F"),
-        platform=_choice(given, "platform", PLATFORMS, "android, ios or web"),
+        country=_choice(given, "country", COUNTRIES, COUNTRY_WORDS),
+        gender=_choice(given, "gender", GENDERS, GENDER_WORDS),
+        platform=_choice(given, "platform", PLATFORMS, PLATFORM_WORDS),
     )
     offset = _offset(given.get("offset", "0"))
     limit = _number(given, "limit", 1, LIMIT_MAX)

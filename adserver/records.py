@@ -16,6 +16,9 @@ from adserver.countries import COUNTRIES
 
 GENDERS = ("M", "F")
 PLATFORMS = ("android", "ios", "web")
+# What a value must be, in the words of every error.
+GENDER_WORDS, PLATFORM_WORDS = "M or F", "android, ios or web"
+COUNTRY_WORDS = "an ISO 3166-1 alpha-2 country"
 TITLE_CHARACTERS = (5, 100)
 CONTENT_CHARACTERS_MAX = 65_536
 AGE_MIN, AGE_MAX = 0, 100
@@ -183,9 +186,9 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "end_at": parse_time,
     "age_start": _age,
     "age_end": _age,
-    "gender": _choices(GENDERS, "M or F"),
-    "country": _choices(COUNTRIES, "an ISO 3166-1 alpha-2 country"),
-    "platform": _choices(PLATFORMS, "android, ios or web"),
+    "gender": _choices(GENDERS, GENDER_WORDS),
+    "country": _choices(COUNTRIES, COUNTRY_WORDS),
+    "platform": _choices(PLATFORMS, PLATFORM_WORDS),
 }
 _REQUIRED = ("title", "content", "start_at", "end_at")
 

@@ -10,7 +10,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from adserver.countries import COUNTRIES
 from adserver.models import Ad
-from adserver.records import GENDERS, PLATFORMS
+from adserver.records import COUNTRY_WORDS, GENDER_WORDS, GENDERS, PLATFORM_WORDS, PLATFORMS
 from adserver.selectors import ads_matching
 
 PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX = 50, 1_000
@@ -60,9 +60,9 @@ def ads_asked_for(request: Request) -> QuerySet[Ad]:
     """The ads that the filters select, in the order asked for."""
     ads = ads_matching(
         state=choice(request, "state", STATES, "scheduled, live or ended"),
-        country=choice(request, "country", COUNTRIES, "an ISO 3166-1 alpha-2 country"),
-        gender=choice(request, "gender", GENDERS, "M or F"),
-        platform=choice(request, "platform", PLATFORMS, "android, ios or web"),
+        country=choice(request, "country", COUNTRIES, COUNTRY_WORDS),
+        gender=choice(request, "gender", GENDERS, GENDER_WORDS),
+        platform=choice(request, "platform", PLATFORMS, PLATFORM_WORDS),
         text=_search_text(request),
     )
     ordering = parameter(request, "ordering") or ORDERING_DEFAULT
