@@ -168,7 +168,8 @@ class CatalogIndex:
             last = offset + limit
             if segment.complete or last <= len(segment.front):
                 return self.version, segment.total, segment.front[offset:last]
-            return self.version, segment.total, self._page(visitor, offset, limit)
+            page = _read_page(self._live, segment.conditions, offset, limit)
+            return self.version, segment.total, page
 
     def contains(self, ad_id: UUID) -> bool:
         """Whether the ad is live now."""
@@ -214,7 +215,7 @@ class CatalogIndex:
         heapq.heapify(self._scheduled)
 
     def _is_live(self, entry: Entry) -> bool:
-        return entry.start_us <= self._now_us < entry.key >> 128
+        return entry.start_us <= self._now_us < entry.end_us
 
     def _place(self, entry: Entry) -> None:
         if entry.start_us > self._now_us:
@@ -319,10 +320,6 @@ class CatalogIndex:
         self._segments[visitor] = segment
         return segment
 
-    def _page(self, visitor: int, offset: int, limit: int) -> list[bytes]:
-        """A page beyond the remembered front, read from the blocks."""
-        return _read_page(self._live, conditions_of(need_of(visitor)), offset, limit)
-
 
 def _live_blocks(entries: dict[int, Entry], now_us: int) -> OrderedBlocks:
     return OrderedBlocks(e for e in entries.values() if e.start_us <= now_us < e.end_us)
@@ -349,6 +346,7 @@ def _work_in(segment: Segment, change: int, entry: Entry) -> None:
 
 
 def _read_page(live: OrderedBlocks, conditions: Conditions, offset: int, limit: int) -> list[bytes]:
+    """A page beyond a segment's front, read from the blocks."""
     page: list[bytes] = []
     for block, slots in live.matches(conditions):
         found = slots.bit_count()
