@@ -16,7 +16,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from benchmarks.servers import GUNICORN, PYTHON, ROOT, WORKERS, Server, free_port
+from benchmarks.servers import GUNICORN, PYTHON, ROOT, WORKERS, Server
+from devstack.ports import free_port
 from tests.support.stores import Stores
 
 READY_TIMEOUT_S = 300.0

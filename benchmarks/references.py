@@ -5,7 +5,8 @@ import pwd
 from pathlib import Path
 
 from benchmarks.load import program
-from benchmarks.servers import GUNICORN, WORKERS, Server, free_port
+from benchmarks.servers import GUNICORN, WORKERS, Server
+from devstack.ports import free_port
 
 _NGINX = """
 worker_processes {workers};

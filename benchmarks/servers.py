@@ -21,13 +21,6 @@ GUNICORN = str(Path(PYTHON).with_name("gunicorn"))
 WORKERS = 2
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Server:
     """One server with all its processes, in a session of its own; a context manager."""
 
