@@ -1,0 +1,1 @@
+"""Counters: increments that are acknowledged once they are on disk, and counted exactly once."""

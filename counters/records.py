@@ -1,0 +1,111 @@
+"""The increment as it arrives, and the one place that decides what a valid one is.
+
+Pure: HTTP, commands and replays validate through here, so that the same mistake gets the same
+words everywhere. How increments travel to the drain is in `counters.payload`.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+# What PostgreSQL's bigint holds: the largest increment, and the largest total.
+VALUE_MAX = 2**63 - 1
+BATCH_MAX = 10_000
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 64
+
+_KEY_WORDS = "must be a UUID"
+_VALUE_WORDS = f"must be an integer from 1 to {VALUE_MAX}"
+_OBJECT_WORDS = "must be an object with key and value"
+_WORDS = {"key": _KEY_WORDS, "value": _VALUE_WORDS}
+# The place of the mistake at the end of msgspec's message: `$`, an index, a field.
+_PLACE = re.compile(r" - at `\$(\[\d+\])?(?:\.(\w+))?.*`$")
+_FIELD = re.compile(r"^Object (contains unknown|missing required) field `(.*?)`", re.DOTALL)
+
+
+class InvalidIncrementError(ValueError):
+    """What was sent is no increment; the message names the field, and in a batch the index."""
+
+
+class TooManyIncrementsError(InvalidIncrementError):
+    """A batch holds more than `BATCH_MAX` increments."""
+
+
+class Increment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """Add `value` to the counter `key`."""
+
+    key: UUID
+    value: Annotated[int, msgspec.Meta(ge=1, le=VALUE_MAX)]
+
+
+class Keyed(msgspec.Struct, frozen=True, gc=False):
+    """Increments that count once under their idempotency key, all or none."""
+
+    idempotency_key: str
+    increments: Sequence[Increment]
+
+
+# What a door hands to the group commit: one increment, a batch, or either under a key.
+Item = Increment | list[Increment] | Keyed
+
+_decode_increment = msgspec.json.Decoder(Increment).decode
+_decode_batch = msgspec.json.Decoder(list[Increment]).decode
+
+
+def decode_increment(body: bytes) -> Increment:
+    """The increment in a JSON body; InvalidIncrementError names what is wrong."""
+    try:
+        return _decode_increment(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidIncrementError(_explain(error, "body")) from None
+
+
+def decode_batch(body: bytes) -> list[Increment]:
+    """The increments of a JSON array, none if it is empty; all good or InvalidIncrementError,
+    which names the first bad one's index from 0 and its field: `[3].value: …`.
+    """
+    try:
+        batch = _decode_batch(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidIncrementError(_explain(error, "body")) from None
+    if len(batch) > BATCH_MAX:
+        raise TooManyIncrementsError(
+            f"body: has {len(batch)} increments, {BATCH_MAX} are the most in one batch"
+        )
+    return batch
+
+
+def decode_idempotency_key(header: bytes) -> str:
+    """The value of the header; InvalidIncrementError unless it is 1 to 64 printable characters."""
+    try:
+        text = header.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not 0 < len(text) <= IDEMPOTENCY_KEY_CHARACTERS_MAX or not text.isprintable():
+        raise InvalidIncrementError(
+            f"Idempotency-Key: must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable characters"
+        )
+    return text
+
+
+def _explain(error: Exception, whole: str) -> str:
+    """msgspec's message in the product's words: `[index].field: what it must be`."""
+    text = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return f"{whole}: is not valid JSON"
+    place = _PLACE.search(text)
+    index, field = (place[1] or "", place[2]) if place else ("", None)
+    if match := _FIELD.match(text):
+        words = "is required" if match[1].startswith("missing") else "is not a field"
+        return f"{_path(index, match[2][:40])}: {words}"
+    if field in _WORDS:
+        return f"{_path(index, field)}: {_WORDS[field]}"
+    if index or text.startswith("Expected `object`"):
+        return f"{index or whole}: {_OBJECT_WORDS}"
+    return f"{whole}: must be an array of increments"
+
+
+def _path(index: str, field: str) -> str:
+    return f"{index}.{field}" if index else field
