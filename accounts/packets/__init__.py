@@ -1,0 +1,1 @@
+"""Accounts over TCP: one JSON object a line, for servers that ask all day long."""
