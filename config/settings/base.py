@@ -141,6 +141,30 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
 WHITENOISE_USE_FINDERS = True
 
+
+def picture_storage() -> dict[str, Any]:
+    """Where people's pictures are kept: a bucket when one is named, else a directory."""
+    if bucket := env.value("PICTURES_BUCKET"):
+        options = {
+            "bucket_name": bucket,
+            "endpoint_url": env.value("PICTURES_ENDPOINT") or None,
+            "region_name": env.value("PICTURES_REGION") or None,
+            # Names are random and never used twice: no need to ask whether one is taken.
+            "file_overwrite": True,
+        }
+        return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+    directory = env.value("PICTURES_DIR") or env.data_dir() / "pictures"
+    return {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": directory},
+    }
+
+
+STORAGES = {
+    "pictures": picture_storage(),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
 CSRF_FAILURE_VIEW = "config.faults.csrf_failure"
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
