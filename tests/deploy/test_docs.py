@@ -16,7 +16,7 @@ OPERATIONS = (env.BASE_DIR / "docs/operations.md").read_text()
 # Defaults that depend on the machine, or that a stack makes for itself.
 IN_WORDS = {"WEB_CONCURRENCY", "RUN_DIR", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"} | {
     *("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "SENTRY_DSN", "PICTURES_DIR", "PICTURES_BUCKET"),
-    *("PICTURES_ENDPOINT", "PICTURES_REGION"),
+    *("PICTURES_ENDPOINT", "PICTURES_REGION", "INGEST_API_KEYS", "TRUSTED_PROXIES"),
 }
 _ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
 
