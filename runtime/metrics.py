@@ -6,7 +6,7 @@ variable (tests, commands) the metrics are those of this process.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from threading import Event, Thread
 
@@ -104,12 +104,31 @@ def _add(route: Route, before: Totals, now: Totals) -> None:
         _requests().labels(*labels, str(status)).inc(count - before[0].get(status, 0))
     if now[1] == before[1]:
         return
-    histogram = _durations().labels(*labels)
-    # Histograms offer no way to add many observations at once; a test holds these names.
-    for value, count, old in zip(histogram._buckets, now[1], before[1], strict=True):
-        if count != old:
-            value.inc(count - old)
-    histogram._sum.inc(now[2] - before[2])
+    news = [count - old for count, old in zip(now[1], before[1], strict=True)]
+    add_observations(_durations().labels(*labels), news, now[2] - before[2])
+
+
+def add_observations(histogram: Histogram, counts: Sequence[int], total: float) -> None:
+    """Add many observations at once: how many fell into each bucket, and their sum. `counts` has
+    one number more than the histogram has bounds, for what is beyond them all.
+    """
+    # Histograms offer no way to do that; a test holds these names.
+    for value, count in zip(histogram._buckets, counts, strict=True):
+        if count:
+            value.inc(count)
+    histogram._sum.inc(total)
+
+
+def new_counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+    """A counter, summed over the workers of a pool. Once a name."""
+    return Counter(name, text, labels, registry=_REGISTRY)
+
+
+def new_histogram(
+    name: str, text: str, labels: Sequence[str] = (), *, bounds: Sequence[float]
+) -> Histogram:
+    """A histogram, summed over the workers of a pool. Once a name."""
+    return Histogram(name, text, labels, buckets=bounds, registry=_REGISTRY)
 
 
 def worker_gauge(name: str, text: str) -> Gauge:

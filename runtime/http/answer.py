@@ -20,3 +20,8 @@ class Answer(NamedTuple):
     def text_headers(self) -> dict[str, str]:
         """The extra headers as text, for doors that want it so."""
         return {name.decode(): value.decode() for name, value in self.headers}
+
+
+# What a handler replies when it cannot say what became of a request: the connection closes without
+# an answer, as if the server had been cut off. Status 0, since it is none of HTTP's.
+UNKNOWN = Answer(0, b"")
