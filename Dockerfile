@@ -10,22 +10,25 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/venv
 WORKDIR /build
-COPY requirements/base.txt requirements/edge.txt requirements/
+COPY requirements/base.txt requirements/edge.txt requirements/s3.txt requirements/
 # Without a greenlet a request, of which the edge has no use: see docs/fastpath.md.
 ENV MEINHELD_NOGREEN=1
 RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --no-deps --require-hashes -r requirements/base.txt -r requirements/edge.txt
+        --no-deps --require-hashes -r requirements/base.txt -r requirements/edge.txt \
+        -r requirements/s3.txt
 
 # --- final: the interpreter, the packages, the product; no compiler, no root -------------------
 FROM ${PYTHON_IMAGE}
 RUN groupadd --system --gid 10001 adhouse \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /app adhouse \
-    && install --directory --owner=adhouse --group=adhouse --mode=0750 /run/adhouse
+    && install --directory --owner=adhouse --group=adhouse --mode=0750 /run/adhouse \
+        /var/lib/adhouse/pictures
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     DJANGO_SETTINGS_MODULE=config.settings.production \
     RUN_DIR=/run/adhouse \
+    PICTURES_DIR=/var/lib/adhouse/pictures \
     BIND_HOST=0.0.0.0
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app

@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from config import env
-from tests.deploy import compose
+from tests.deploy import compose, image
 from tests.deploy.compose import DOT_ENV, OURS
 
 ONE_SHOT = {"migrate"}
 LONG_RUNNING = set(compose.load()["services"]) - ONE_SHOT
+# Who keeps people's pictures, on a volume of their own.
+PICTURES = {"api"}
 REQUIRED = ["SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ALLOWED_HOSTS"]
 EXAMPLE = env.BASE_DIR / "deploy/example.env"
 
@@ -99,7 +101,8 @@ def test_ours_cannot_write_or_gain_anything(services, name):
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "user" not in service, "the image says who runs it"
-    assert not service.get("volumes"), "what lasts is in the stores"
+    kept = ["pictures:/var/lib/adhouse/pictures"] if name in PICTURES else None
+    assert service.get("volumes") == kept, "what else lasts is in the stores"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -128,7 +131,10 @@ def test_what_lasts_is_on_volumes(file, services):
     # The image of PostgreSQL 18 keeps its data below this directory, not in `data` as before.
     assert services["postgres"]["volumes"] == ["postgres-data:/var/lib/postgresql"]
     assert services["redis"]["volumes"] == ["redis-data:/data"]
-    assert {"postgres-data", "redis-data"} <= set(file["volumes"])
+    assert {"postgres-data", "redis-data", "pictures"} <= set(file["volumes"])
+    (made,) = (line for line in image.instructions("RUN") if "--owner=adhouse" in line)
+    directory = services["api"]["environment"]["PICTURES_DIR"]
+    assert directory in made, "a new volume takes the owner that the image gives the directory"
 
 
 def test_only_the_proxy_is_reached_from_outside(services):

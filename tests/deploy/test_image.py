@@ -19,7 +19,8 @@ def test_two_stages_on_one_pinned_base():
 def test_requirements_come_by_their_hashes():
     (install,) = (line for line in image.stages()[0] if "pip install" in line)
     assert "--no-deps --require-hashes" in install
-    assert re.findall(r"-r (\S+)", install) == ["requirements/base.txt", "requirements/edge.txt"]
+    wanted = [f"requirements/{name}.txt" for name in ("base", "edge", "s3")]
+    assert re.findall(r"-r (\S+)", install) == wanted
 
 
 def test_the_final_stage_installs_nothing_and_is_not_root():

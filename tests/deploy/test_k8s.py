@@ -73,7 +73,14 @@ def test_the_variables_are_those_of_compose():
     assert set(given) | SECRETS <= set(theirs)
     needed = {name for name, value in theirs.items() if value} | {"WEB_CONCURRENCY"}
     assert needed <= set(given) | SECRETS | {"CSRF_TRUSTED_ORIGINS"}
-    for name in ("DJANGO_SETTINGS_MODULE", "BIND_HOST", "PORT", "EDGE_PORT", "RUN_DIR"):
+    for name in (
+        "DJANGO_SETTINGS_MODULE",
+        "BIND_HOST",
+        "PORT",
+        "EDGE_PORT",
+        "RUN_DIR",
+        "PICTURES_DIR",
+    ):
         assert given[name] == theirs[name]
     for name in compose.OURS:
         names = [next(iter(each.values()))["name"] for each in _container(name)["envFrom"]]
@@ -132,6 +139,13 @@ def test_pods_wait_for_the_migration_and_may_end_what_they_have(name):
     assert first["command"] == ["python", "manage.py", "migrate", "--check"]
     grace_s = PODS[name]["terminationGracePeriodSeconds"]
     assert grace_s > env.VARIABLES["GRACEFUL_TIMEOUT_S"].default + 5
+
+
+def test_all_api_pods_share_the_pictures():
+    claim = OBJECTS["PersistentVolumeClaim", "pictures"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    mounts = {each["name"]: each["mountPath"] for each in _container("api")["volumeMounts"]}
+    assert mounts["pictures"] == SERVICES["api"]["environment"]["PICTURES_DIR"]
 
 
 def test_no_secret_is_kept_here():
