@@ -208,7 +208,7 @@ def prepare(command: str) -> None:
             say("waiting for another make that is preparing .venv")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         make_environment()
-        install(["base", "devstack"] + ([] if command == "run" else ["dev"]))
+        install(["base", "devstack"] + ([] if command == "run" else ["kdb", "dev"]))
         install_edge()
     finally:
         os.close(descriptor)
