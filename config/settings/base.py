@@ -34,6 +34,8 @@ INSTALLED_APPS = [
     "django_structlog",
     "accounts",
     "adserver",
+    "counters",
+    "timeseries",
     "config",
 ]
 

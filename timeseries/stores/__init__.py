@@ -1,0 +1,1 @@
+"""Where measurements are kept: PostgreSQL, kdb+, and memory for tests."""
