@@ -1,0 +1,138 @@
+"""What the connections of one process share: who is here, what answers them, the sweep, leaving.
+
+One sweep a second looks at every connection: a packet pays for no timer.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple
+
+from accounts.packets.codec import Packet, PacketError, decode_packet, encode_failure
+from accounts.packets.connection import PacketConnection
+from accounts.packets.lanes import Lane
+from accounts.packets.limits import Limits
+from accounts.packets.stats import BAD, Stats
+
+# Connections beyond the limit that may stay until they have read why they are refused.
+_REFUSED_MOST = 1024
+# How long a leaving process reads what was sent before its clients could know.
+FAREWELL_S = 0.25
+_AGAIN_S = 0.05
+_BUSY = encode_failure("server: is busy, try again later")
+_HASHING = frozenset(["REGISTER", "LOGIN"])
+
+
+class Answers(NamedTuple):
+    """What answers packets; both give the line of an answer and never raise.
+
+    `from_memory(packet)` gives None when memory does not know, and must not wait: it runs on the
+    event loop. `from_stores(packet, client's address)` runs in a thread.
+    """
+
+    from_memory: Callable[[Packet], bytes | None]
+    from_stores: Callable[[Packet, str], bytes]
+
+
+class Door:
+    """The connections of one process."""
+
+    def __init__(self, loop: AbstractEventLoop, answers: Answers, limits: Limits) -> None:
+        self.limits = limits
+        self.stats = Stats()
+        self.tick = 0
+        self._loop = loop
+        self._from_memory, self._from_stores = answers
+        self._connections: set[PacketConnection] = set()
+        self._draining = False
+        lane = partial(Lane, loop, threads=limits.threads, waiting=limits.waiting)
+        self._hashing, self._looking_up = lane(name="hash"), lane(name="store")
+        self._sweep_timer = loop.call_later(1.0, self._sweep)
+
+    # -- connections ----------------------------------------------------------------------------
+
+    def join(self, connection: PacketConnection) -> bool:
+        """Take a new connection in; False when there are too many."""
+        self._connections.add(connection)
+        if len(self._connections) <= self.limits.connections:
+            return True
+        self.stats.refusals["connection"] += 1
+        if len(self._connections) > self.limits.connections + _REFUSED_MOST:
+            connection.abort()
+        return False
+
+    def leave(self, connection: PacketConnection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    # -- packets --------------------------------------------------------------------------------
+
+    def answer(self, line: bytes, connection: PacketConnection) -> bytes | None:
+        """The answer to a line, or None when `connection.reply` will be called with it."""
+        try:
+            packet = decode_packet(line)
+        except PacketError as error:
+            self.stats.answers[BAD][0] += 1
+            return encode_failure(str(error))
+        answer = self._from_memory(packet)
+        if answer is None:
+            return self._wait(packet, connection)
+        self.stats.answers[packet.format][1] += 1
+        return answer
+
+    def _wait(self, packet: Packet, connection: PacketConnection) -> bytes | None:
+        lane = self._hashing if packet.format in _HASHING else self._looking_up
+        job = partial(self._from_stores, packet, connection.client)
+        if lane.take(job, partial(self._end, packet.format, connection, perf_counter())):
+            return None
+        self.stats.refusals["packet"] += 1
+        return _BUSY
+
+    def _end(
+        self, format_: str, connection: PacketConnection, started_s: float, answer: bytes
+    ) -> None:
+        self.stats.answers[format_][answer.startswith(b'{"Success":true')] += 1
+        self.stats.waited(perf_counter() - started_s)
+        connection.reply(answer)
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back when others had their turn."""
+        self._loop.call_soon(callback)
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        self.tick += 1
+        for connection in list(self._connections):
+            connection.check(self.tick)
+        self.stats.publish(connections=len(self._connections))
+        self._sweep_timer = self._loop.call_later(1.0, self._sweep)
+
+    def drain(self, gone: Callable[[], None]) -> None:
+        """Answer what has come, let every connection go, and call `gone` when the last one has."""
+        if not self._draining:
+            self._draining = True
+            self._loop.call_later(FAREWELL_S, self._dismiss, gone)
+
+    def _dismiss(self, gone: Callable[[], None]) -> None:
+        for connection in list(self._connections):
+            connection.dismiss()
+        if self._connections:
+            self._loop.call_later(_AGAIN_S, self._dismiss, gone)
+        else:
+            gone()
+
+    def stop(self) -> None:
+        """Cut what is left, and let the threads go."""
+        self._sweep_timer.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        self.stats.publish(connections=0)
+        for lane in (self._hashing, self._looking_up):
+            lane.stop()
