@@ -1,0 +1,82 @@
+"""`POST /increment` and `POST /increment/batch`: from the body's bytes to the group commit.
+
+What arrives is decoded and checked once, handed over, and answered when it is safe; nothing here
+waits. A body is not asked for its content type: what is no JSON is refused as such.
+"""
+
+from collections.abc import Callable
+
+from counters.payload import ITEM_BYTES
+from counters.records import (
+    InvalidIncrementError,
+    Item,
+    Keyed,
+    decode_batch,
+    decode_idempotency_key,
+    decode_increment,
+)
+from runtime.http.answer import Answer
+from runtime.http.errors import error_answer
+from runtime.http.routes import HotRequest, Reply
+
+# Five times what the largest batch needs when it is written without spaces. Anything longer is
+# turned away before the event loop spends its time on reading it.
+BODY_BYTES_MAX = 4 * 2**20
+ACCEPTED = Answer(200, b"{}")
+_NOTHING_TO_DO = Answer(200, b'{"accepted":0}')
+_TOO_LARGE = error_answer(413, f"body: is larger than {BODY_BYTES_MAX} bytes")
+
+# Item, its size in bytes, reply, what to reply once the item is safe.
+Submit = Callable[[Item, int, Reply, Answer], None]
+
+
+class IncrementDoors:
+    """The two hot handlers; `submit` is a group commit's. To be called on its event loop."""
+
+    def __init__(self, submit: Submit) -> None:
+        self._submit = submit
+
+    def increment(self, request: HotRequest, reply: Reply) -> None:
+        """200 `{}` once the increment is safe; 400 that names the field, 413, 503."""
+        if len(request.body) > BODY_BYTES_MAX:
+            reply(_TOO_LARGE)
+            return
+        try:
+            item = decode_increment(request.body)
+            for name, value in request.headers:
+                if name == b"idempotency-key":
+                    keyed = Keyed(decode_idempotency_key(value), (item,))
+                    self._submit(keyed, _keyed_bytes(keyed), reply, ACCEPTED)
+                    return
+        except InvalidIncrementError as error:
+            reply(error_answer(400, str(error)))
+            return
+        self._submit(item, ITEM_BYTES, reply, ACCEPTED)
+
+    def batch(self, request: HotRequest, reply: Reply) -> None:
+        """200 `{"accepted": n}` once all increments are safe; 400 that names the first bad one by
+        its index from 0, 413, 503, and then none of them counts.
+        """
+        if len(request.body) > BODY_BYTES_MAX:
+            reply(_TOO_LARGE)
+            return
+        try:
+            increments = decode_batch(request.body)
+            header = request.header(b"idempotency-key")
+            idempotency_key = None if header is None else decode_idempotency_key(header)
+        except InvalidIncrementError as error:
+            reply(error_answer(400, str(error)))
+            return
+        if not increments:
+            reply(_NOTHING_TO_DO)
+            return
+        accepted = Answer(200, b'{"accepted":%d}' % len(increments))
+        if idempotency_key is None:
+            self._submit(increments, ITEM_BYTES * len(increments), reply, accepted)
+        else:
+            keyed = Keyed(idempotency_key, increments)
+            self._submit(keyed, _keyed_bytes(keyed), reply, accepted)
+
+
+def _keyed_bytes(keyed: Keyed) -> int:
+    return ITEM_BYTES * len(keyed.increments) + len(keyed.idempotency_key)
