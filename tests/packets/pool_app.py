@@ -1,0 +1,47 @@
+"""A pool whose processes answer a VALIDATE with their pid: `python -m tests.packets.pool_app PORT`.
+
+The token `die` ends the process that is asked; anything but VALIDATE takes 0.3 s.
+"""
+
+import os
+import signal
+import sys
+import time
+
+from accounts.packets.codec import Packet, encode_success
+from accounts.packets.door import Answers
+from accounts.packets.limits import Limits
+from accounts.packets.pool import Pool, PortInUseError, listeners
+from accounts.packets.process import run
+
+
+def from_memory(packet: Packet) -> bytes | None:
+    if packet.user.token == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if packet.format != "VALIDATE":
+        return None
+    return encode_success(username=str(os.getpid()), nickname="", url="")
+
+
+def from_stores(packet: Packet, client: str) -> bytes:
+    time.sleep(0.3)
+    return encode_success(username=str(os.getpid()), nickname="", url="")
+
+
+def main(port: int) -> int:
+    try:
+        sockets = listeners("127.0.0.1", port, 2)
+    except PortInUseError as error:
+        sys.stdout.write(f"{error}\n")
+        return 3
+    answers = Answers(from_memory, from_stores)
+
+    def work(listener, lifeline):
+        run(listener, answers, Limits(), lifeline=lifeline, grace_s=5.0)
+
+    Pool(sockets, work, grace_s=8.0).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
