@@ -15,6 +15,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha1
+
+from runtime.redis_link import LinkError, RedisLink, ReplyError
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +82,26 @@ class Rate:
 Subject = tuple[bytes, Rate]
 # Told once: 0.0 to go on, or the seconds until it is worth trying again.
 Decide = Callable[[float], None]
-# Runs SCRIPT with keys and arguments; raises OSError or TimeoutError when Redis cannot be asked.
+# Runs SCRIPT with keys and arguments; LinkError, ReplyError or TimeoutError when that fails.
 Evaluate = Callable[[Sequence[bytes], Sequence[bytes]], Awaitable[Sequence[int]]]
+
+
+def evaluate_over(link: RedisLink) -> Evaluate:
+    """Runs the script by its digest, and hands it over where Redis does not know it (any more)."""
+    # The digest is a name here, and Redis's choice.
+    digest = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+    async def evaluate(keys: Sequence[bytes], arguments: Sequence[bytes]) -> Sequence[int]:
+        words: tuple[bytes | int, ...] = (len(keys), *keys, *arguments)
+        try:
+            verdict = await link.command("EVALSHA", digest, *words)
+        except ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            verdict = await link.command("EVAL", SCRIPT, *words)
+        return list(verdict)
+
+    return evaluate
 
 
 class Limiter:
@@ -145,7 +166,7 @@ class Limiter:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 verdict = await self._evaluate(keys, arguments)
-        except (OSError, TimeoutError) as error:
+        except (LinkError, ReplyError, TimeoutError) as error:
             self._paused_until_s = asyncio.get_running_loop().time() + _PAUSE_S
             count = sum(len(decides) for _, decides in groups)
             log.warning("rate limits cannot be asked for, requests pass: %s", error)

@@ -37,7 +37,8 @@ def noting() -> Noting:
 
 
 def send(noting: Noting, body: bytes, *headers: tuple[bytes, bytes], batch: bool = False) -> Answer:
-    doors, answers = IncrementDoors(noting.submit), []
+    doors = IncrementDoors(noting.submit)
+    answers: list[Answer] = []
     handler = doors.batch if batch else doors.increment
     handler(HotRequest(b"", body, list(headers), ""), answers.append)
     [answer] = answers

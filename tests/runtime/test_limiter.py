@@ -8,7 +8,8 @@ import pytest
 import redis
 from django.conf import settings
 
-from runtime.limiter import SCRIPT, Limiter, Rate
+from runtime.limiter import SCRIPT, Limiter, Rate, evaluate_over
+from runtime.redis_link import LinkLostError, NotConnectedError, RedisLink, ReplyError
 from tests.support.stack import wait_until
 
 SLOW = Rate(per_s=0.001, burst=5)
@@ -109,7 +110,9 @@ def test_many_subjects_take_several_runs(asking, name):
     assert asking.runs == 3
 
 
-@pytest.mark.parametrize("error", [ConnectionError("away"), TimeoutError()])
+@pytest.mark.parametrize(
+    "error", [NotConnectedError(), LinkLostError(), ReplyError("OOM"), TimeoutError()]
+)
 def test_redis_away_lets_everybody_through(asking, name, error):
     asking.error = error
     subject = (name(), SLOW)
@@ -132,3 +135,23 @@ def test_redis_away_lets_everybody_through(asking, name, error):
 def test_what_is_no_rate(per_s, burst):
     with pytest.raises(ValueError, match="no rate"):
         Rate(per_s=per_s, burst=burst)
+
+
+def test_the_link_hands_the_script_over_again_when_redis_forgot_it(client, name):
+    subject = (name(), SLOW)
+
+    async def ask_twice() -> list[float]:
+        link = RedisLink(settings.REDIS_URL, "")
+        link.start(asyncio.get_running_loop())
+        assert await link.wait_connected(10)
+        limiter = Limiter(evaluate=evaluate_over(link), skipped=lambda count: None)
+        told: list[float] = []
+        for _ in range(2):
+            await asyncio.to_thread(client.script_flush)
+            for _ in range(3):
+                limiter.ask((subject,), told.append)
+            await limiter.stop()
+        await link.stop()
+        return told
+
+    assert [wait_s == 0.0 for wait_s in asyncio.run(ask_twice())] == [True] * 5 + [False]
