@@ -11,7 +11,7 @@ CHANNEL = "adserver:version"
 
 @cache
 def _publisher() -> Publisher:
-    return Publisher(settings.REDIS_URL, CHANNEL)
+    return Publisher(settings.CACHE_REDIS_URL, CHANNEL)
 
 
 def publish_version(version: int) -> None:

@@ -7,9 +7,11 @@ STACK_FILE = "stack.json"
 
 
 def stack_urls(data_dir: Path) -> dict[str, str]:
-    """`database_url` and `redis_url` of the stack that runs on `data_dir`; empty if none runs."""
+    """The stores' URLs of the stack that runs on `data_dir`; empty if none runs."""
     try:
         stack = json.loads((data_dir / STACK_FILE).read_text())
     except (FileNotFoundError, PermissionError, ValueError):
         return {}
-    return {key: stack[key] for key in ("database_url", "redis_url") if key in stack}
+    return {
+        key: stack[key] for key in ("database_url", "redis_url", "cache_redis_url") if key in stack
+    }

@@ -41,7 +41,7 @@ def new_replica() -> Replica:
     return Replica(
         index=process_index,
         connect=connect,
-        hints=Subscriber(settings.REDIS_URL, CHANNEL),
+        hints=Subscriber(settings.CACHE_REDIS_URL, CHANNEL),
         poll_s=env.value("CATALOG_POLL_S"),
     )
 

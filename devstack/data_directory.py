@@ -56,7 +56,12 @@ class DataDirectory:
         return self
 
     def write_stack(
-        self, *, database_url: str, redis_url: str, processes: Mapping[str, int]
+        self,
+        *,
+        database_url: str,
+        redis_url: str,
+        cache_redis_url: str,
+        processes: Mapping[str, int],
     ) -> None:
         """Publish `stack.json` (mode 0600), by which commands beside the stack find the stores."""
         stack = {
@@ -64,6 +69,8 @@ class DataDirectory:
             "redis_url": redis_url,
             "processes": dict(processes),
         }
+        if cache_redis_url != redis_url:
+            stack["cache_redis_url"] = cache_redis_url
         write_private(self._stack_file, json.dumps(stack, indent=2) + "\n")
 
     def _take_lock(self) -> None:

@@ -11,13 +11,17 @@ from devstack.ports import LOOPBACK, is_free
 
 _HIGHEST_PORT = 65_535
 _DATABASE_SCHEMES = ("postgresql://", "postgres://")
-_REDIS_SCHEMES = ("redis://", "rediss://")
+_CACHE_SCHEMES = ("redis://", "rediss://", "unix://")
+_REDIS_SCHEMES = (
+    *_CACHE_SCHEMES,
+    *("redis+sentinel://", "rediss+sentinel://", "redis+cluster://", "rediss+cluster://"),
+)
 _EVERY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "[::1]", "[::]": "[::1]"}  # noqa: S104
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The settings of one stack; `database_url` and `redis_url` are empty for the embedded ones."""
+    """The settings of one stack; the stores' URLs are empty for the embedded ones."""
 
     data_directory: Path
     bind_host: str
@@ -25,6 +29,7 @@ class Options:
     edge_port: int
     database_url: str
     redis_url: str
+    cache_redis_url: str
     web_concurrency: int
 
     @property
@@ -52,6 +57,7 @@ def read_options() -> Options:
         edge_port=_read("EDGE_PORT"),
         database_url=_read("DATABASE_URL"),
         redis_url=_read("REDIS_URL"),
+        cache_redis_url=_read("CACHE_REDIS_URL"),
         web_concurrency=_read("WEB_CONCURRENCY"),
     )
     for name, port in (("PORT", options.port), ("EDGE_PORT", options.edge_port)):
@@ -64,9 +70,14 @@ def read_options() -> Options:
     for name, url, schemes in (
         ("DATABASE_URL", options.database_url, _DATABASE_SCHEMES),
         ("REDIS_URL", options.redis_url, _REDIS_SCHEMES),
+        ("CACHE_REDIS_URL", options.cache_redis_url, _CACHE_SCHEMES),
     ):
         if url and not url.startswith(schemes):
             raise StackError(f"{name} must begin with {' or '.join(schemes)}")
+    if not (
+        options.cache_redis_url or (options.redis_url or "redis://").startswith(_CACHE_SCHEMES)
+    ):
+        raise StackError("CACHE_REDIS_URL must be set when REDIS_URL names a cluster or sentinels")
     return options
 
 

@@ -115,7 +115,7 @@ class Stack:
                 *("celery", "-A", "config", "worker", "-n", node),
                 *("--concurrency", str(CELERY_CONCURRENCY), "--loglevel", "INFO"),
                 *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-                refusal=celery_refusal(self._redis_url, node),
+                refusal=celery_refusal(self._cache_redis_url, node),
                 stop_stage=1,
             ),
         ]
@@ -169,6 +169,7 @@ class Stack:
             "DJANGO_SETTINGS_MODULE": "config.settings.local",
             "DATABASE_URL": self._database_url,
             "REDIS_URL": self._redis_url,
+            "CACHE_REDIS_URL": self._cache_redis_url,
             "DATA_DIR": str(self._data.path),
             "RUN_DIR": str(self._data.run),
             "PORT": str(self._options.port),
@@ -184,9 +185,16 @@ class Stack:
     def _redis_url(self) -> str:
         return self._options.redis_url or self._redis.url
 
+    @property
+    def _cache_redis_url(self) -> str:
+        return self._options.cache_redis_url or self._redis_url
+
     def _publish(self, processes: Mapping[str, int]) -> None:
         self._data.write_stack(
-            database_url=self._database_url, redis_url=self._redis_url, processes=processes
+            database_url=self._database_url,
+            redis_url=self._redis_url,
+            cache_redis_url=self._cache_redis_url,
+            processes=processes,
         )
 
     def _print_ready(self) -> None:

@@ -3,12 +3,14 @@
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from config import env
 from config.logs import logging_config
 from config.reconnecting import PERSEVERE_S, try_steadily
 from config.unfold import UNFOLD as UNFOLD
+from runtime.redis_where import is_plain, read_place
 
 BASE_DIR = env.BASE_DIR
 DEBUG = False
@@ -108,6 +110,26 @@ def database(url: str) -> dict[str, Any]:
         }
     )
     return config
+
+
+def cache_redis_url(redis_url: str, default: str = "") -> str:
+    """Where tasks, cache and hints are, when what is taken in bulk goes to `redis_url`.
+
+    They need one server: a Cluster has no pub/sub that all see and no transactions over many
+    keys, and Celery knows neither Clusters nor our way to name Sentinels.
+    """
+    given: str = env.value("CACHE_REDIS_URL") or default
+    for name, url in (("REDIS_URL", redis_url), ("CACHE_REDIS_URL", given)):
+        try:
+            read_place(url or "redis://")
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}: {error}") from error
+    if not is_plain(given or redis_url):
+        raise ImproperlyConfigured(
+            "CACHE_REDIS_URL must name one server (redis://, rediss:// or unix://)"
+            " when REDIS_URL names a cluster or sentinels"
+        )
+    return given or redis_url
 
 
 def redis_cache(url: str) -> dict[str, Any]:

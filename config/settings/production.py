@@ -36,9 +36,10 @@ ALLOWED_HOSTS = env.value("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.value("CSRF_TRUSTED_ORIGINS")
 DATABASE_URL = env.value("DATABASE_URL")
 REDIS_URL = env.value("REDIS_URL")
+CACHE_REDIS_URL = cache_redis_url(REDIS_URL)
 DATABASES = {"default": database(DATABASE_URL)}
-CACHES = {"default": redis_cache(REDIS_URL)}
-CELERY_BROKER_URL = REDIS_URL
+CACHES = {"default": redis_cache(CACHE_REDIS_URL)}
+CELERY_BROKER_URL = CACHE_REDIS_URL
 
 MIDDLEWARE = ["config.inside.InsidePages", *MIDDLEWARE]
 

@@ -9,11 +9,12 @@ ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter"]
 DATABASE_URL = env.value("DATABASE_URL") or "postgresql://127.0.0.1:1/none"
 REDIS_URL = env.value("REDIS_URL") or "redis://127.0.0.1:1/0"
+CACHE_REDIS_URL = cache_redis_url(REDIS_URL)
 DATABASES = {"default": database(DATABASE_URL)}
 # Each test database is dropped at the end: a pool would hold connections to it.
 del DATABASES["default"]["OPTIONS"]["pool"]
-CACHES = {"default": redis_cache(REDIS_URL)}
-CELERY_BROKER_URL = REDIS_URL
+CACHES = {"default": redis_cache(CACHE_REDIS_URL)}
+CELERY_BROKER_URL = CACHE_REDIS_URL
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 # Hashing strength is not under test, and one real hash costs as much as a whole test.

@@ -15,6 +15,7 @@ CONFIGURATION = (env.BASE_DIR / "docs/configuration.md").read_text()
 OPERATIONS = (env.BASE_DIR / "docs/operations.md").read_text()
 # Defaults that depend on the machine, or that a stack makes for itself.
 IN_WORDS = {"WEB_CONCURRENCY", "RUN_DIR", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"} | {
+    "CACHE_REDIS_URL",
     *("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "SENTRY_DSN", "PICTURES_DIR", "PICTURES_BUCKET"),
     *("PICTURES_ENDPOINT", "PICTURES_REGION", "INGEST_API_KEYS", "TRUSTED_PROXIES"),
 }

@@ -45,6 +45,10 @@ def test_the_deployment_check_is_clean():
         ({"DEBUG": "true"}, "DEBUG must not be set"),
         ({"DATABASE_URL": ""}, "DATABASE_URL must be set"),
         ({"REDIS_URL": ""}, "REDIS_URL must be set"),
+        ({"REDIS_URL": "http://redis"}, "REDIS_URL: a Redis URL cannot begin with http://"),
+        ({"REDIS_URL": "redis+cluster://a:1,b:2"}, "CACHE_REDIS_URL must name one server"),
+        ({"CACHE_REDIS_URL": "redis+sentinel://a/s"}, "CACHE_REDIS_URL must name one server"),
+        ({"CACHE_REDIS_URL": "redis+sentinel://a"}, "CACHE_REDIS_URL: a redis+sentinel://"),
         ({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS must be set"),
         ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name hosts"),
         ({"ALLOWED_HOSTS": "ads.example.com,*"}, "ALLOWED_HOSTS must name hosts"),
@@ -54,6 +58,14 @@ def test_refuses_to_start(changes, complaint):
     result = _manage("check", **changes)
     assert result.returncode != 0
     assert complaint in result.stderr.splitlines()[-1]
+
+
+def test_cache_and_tasks_have_a_redis_of_their_own_if_one_is_named():
+    code = "from django.conf import settings as s; print(s.REDIS_URL, s.CELERY_BROKER_URL)"
+    cluster, cache = "redis+cluster://a:1,b:2", "redis://c:3/1"
+    for urls in ({"CACHE_REDIS_URL": cache}, {"CACHE_REDIS_URL": cache, "REDIS_URL": cluster}):
+        result = _manage("shell", "--verbosity", "0", "-c", code, **urls)
+        assert result.stdout.split() == [{**GOOD, **urls}["REDIS_URL"], cache], result.stderr
 
 
 def test_says_all_that_is_wrong_at_once():

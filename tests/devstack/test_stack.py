@@ -159,6 +159,8 @@ class TestRefused:
             ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY must be 1 or more"),
             ("DATABASE_URL", "mysql://localhost/ads", "DATABASE_URL must begin with postgresql://"),
             ("REDIS_URL", "localhost:6379", "REDIS_URL must begin with redis://"),
+            ("REDIS_URL", "redis+cluster://a:1,b:2", "CACHE_REDIS_URL must be set"),
+            ("CACHE_REDIS_URL", "redis+cluster://a:1", "CACHE_REDIS_URL must begin with redis://"),
         ],
     )
     def test_a_variable_that_is_wrong(self, monkeypatch, variable, value, word):
