@@ -1,7 +1,9 @@
 """What an engineer may set for the stack: the product's own variables, checked before anything."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,20 @@ class Options:
     bind_host: str
     port: int
     edge_port: int
+    packets_port: int
     database_url: str
     redis_url: str
     cache_redis_url: str
     web_concurrency: int
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port that the stack listens on, by its variable."""
+        return {
+            "PORT": self.port,
+            "EDGE_PORT": self.edge_port,
+            "PACKETS_PORT": self.packets_port,
+        }
 
     @property
     def url(self) -> str:
@@ -55,16 +67,13 @@ def read_options() -> Options:
         bind_host=_read("BIND_HOST"),
         port=_read("PORT"),
         edge_port=_read("EDGE_PORT"),
+        packets_port=_read("PACKETS_PORT"),
         database_url=_read("DATABASE_URL"),
         redis_url=_read("REDIS_URL"),
         cache_redis_url=_read("CACHE_REDIS_URL"),
         web_concurrency=_read("WEB_CONCURRENCY"),
     )
-    for name, port in (("PORT", options.port), ("EDGE_PORT", options.edge_port)):
-        if not 1 <= port <= _HIGHEST_PORT:
-            raise StackError(f"{name} must be a port from 1 to {_HIGHEST_PORT}, not {port}")
-    if options.port == options.edge_port:
-        raise StackError(f"PORT and EDGE_PORT are both {options.port}; give them different ones")
+    _check_ports_differ(options.ports)
     if options.web_concurrency < 1:
         raise StackError(f"WEB_CONCURRENCY must be 1 or more, not {options.web_concurrency}")
     for name, url, schemes in (
@@ -81,9 +90,18 @@ def read_options() -> Options:
     return options
 
 
+def _check_ports_differ(ports: Mapping[str, int]) -> None:
+    for name, port in ports.items():
+        if not 1 <= port <= _HIGHEST_PORT:
+            raise StackError(f"{name} must be a port from 1 to {_HIGHEST_PORT}, not {port}")
+    for (name, port), (other, same) in combinations(ports.items(), 2):
+        if port == same:
+            raise StackError(f"{name} and {other} are both {port}; give them different ones")
+
+
 def check_ports(options: Options) -> None:
     """StackError when another program already listens where ours shall."""
-    for name, port in (("PORT", options.port), ("EDGE_PORT", options.edge_port)):
+    for name, port in options.ports.items():
         if not is_free(port, options.bind_host.strip("[]")):
             raise StackError(f"port {port} is in use by another program; stop it, or set {name}")
 

@@ -1,9 +1,11 @@
 """How the stack tells that a process serves; each gives the reason why not, or None."""
 
 import http.client
+import socket
 from collections.abc import Callable
 
 _HTTP_TIMEOUT_S = 1.0
+_TCP_TIMEOUT_S = 1.0
 _PING_TIMEOUT_S = 0.3
 _REASON_CHARACTERS = 200
 
@@ -24,6 +26,23 @@ def http_refusal(host: str, port: int) -> Callable[[], str | None]:
         if response.status == http.client.OK:
             return None
         return f"/readyz answers {response.status}: {body[:_REASON_CHARACTERS]}"
+
+    return refusal
+
+
+def packets_refusal(host: str, port: int) -> Callable[[], str | None]:
+    """A check that the packets server on `host:port` answers; it is asked nothing that needs a
+    store.
+    """
+
+    def refusal() -> str | None:
+        try:
+            with socket.create_connection((host.strip("[]"), port), _TCP_TIMEOUT_S) as connection:
+                connection.sendall(b"{}\n")
+                answer = connection.recv(_REASON_CHARACTERS)
+        except OSError as error:
+            return str(error)
+        return None if answer.startswith(b'{"Success":false') else "it does not answer yet"
 
     return refusal
 

@@ -125,7 +125,7 @@ class TestRefused:
         assert stack.processes() == []
         assert not (stack.data_directory / "stack.json").exists()
 
-    @pytest.mark.parametrize("variable", ["PORT", "EDGE_PORT"])
+    @pytest.mark.parametrize("variable", ["PORT", "EDGE_PORT", "PACKETS_PORT"])
     def test_a_port_in_use(self, planned, variable):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -168,10 +168,10 @@ class TestRefused:
         with pytest.raises(StackError, match=word):
             read_options()
 
-    def test_two_pools_on_one_port(self, monkeypatch):
+    def test_two_processes_on_one_port(self, monkeypatch):
         monkeypatch.setenv("PORT", "8123")
-        monkeypatch.setenv("EDGE_PORT", "8123")
-        with pytest.raises(StackError, match="PORT and EDGE_PORT are both 8123"):
+        monkeypatch.setenv("PACKETS_PORT", "8123")
+        with pytest.raises(StackError, match="PORT and PACKETS_PORT are both 8123"):
             read_options()
 
     def test_a_database_that_cannot_be_prepared(self, planned):

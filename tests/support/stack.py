@@ -69,6 +69,7 @@ class Stack:
         self.data_directory = Path(tempfile.mkdtemp(prefix="adhouse-stack-"))
         self.port = free_port()
         self.edge_port = free_port()
+        self.packets_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.edge_url = f"http://127.0.0.1:{self.edge_port}"
         self.output: list[str] = []
@@ -84,6 +85,7 @@ class Stack:
             **inherited,
             "PORT": str(self.port),
             "EDGE_PORT": str(self.edge_port),
+            "PACKETS_PORT": str(self.packets_port),
             "DATA_DIR": str(self.data_directory),
             "WEB_CONCURRENCY": "2",
             **self._extra,
@@ -103,7 +105,7 @@ class Stack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Masters by name: postgres, redis, api, edge, worker, beat."""
+        """Masters by name: postgres, redis, api, edge, packets, worker, beat."""
         processes: dict[str, int] = self.state["processes"]
         return processes
 
