@@ -1,0 +1,87 @@
+"""What usernames, nicknames and passwords may be. Pure.
+
+Two usernames are the same when their keys are: NFKC makes one of the ways to write a character,
+and case folding makes one of its cases. Folding may undo the normal form, so it is made twice.
+"""
+
+import unicodedata
+
+from accounts.errors import InvalidFieldError
+
+USERNAME_CHARACTERS_MAX = 30
+NICKNAME_CHARACTERS_MAX = 30
+PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 8, 128
+# Names that operators were given elsewhere may be longer.
+OPERATOR_NAME_CHARACTERS_MAX = 150
+# Folding makes up to three characters of one.
+USERNAME_KEY_CHARACTERS_MAX = 3 * OPERATOR_NAME_CHARACTERS_MAX
+
+# Control and format characters, halves of surrogate pairs, line and paragraph separators: what
+# cannot be seen, or turns the text around it.
+_UNSEEN_IN_NAMES = frozenset(["Cc", "Cf", "Cs", "Zl", "Zp"])
+# Format characters hold emoji together.
+_UNSEEN_IN_NICKNAMES = _UNSEEN_IN_NAMES - {"Cf"}
+_TURNS_TEXT = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def username_key(username: str) -> str:
+    """What makes a username unique. Any text has one."""
+    folded = unicodedata.normalize("NFKC", username).casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
+def clean_username(given: object, *, most: int = USERNAME_CHARACTERS_MAX) -> str:
+    """The username in NFKC, case as given. InvalidFieldError says what is wrong with it."""
+    if not isinstance(given, str):
+        raise InvalidFieldError("username", "must be text")
+    # Normalising makes up to 18 characters of one: what is far too long is not even tried.
+    if len(given) > 20 * most:
+        raise InvalidFieldError("username", f"must have 1 to {most} characters")
+    username = unicodedata.normalize("NFKC", given)
+    if not 1 <= len(username) <= most:
+        raise InvalidFieldError("username", f"must have 1 to {most} characters")
+    if _has(username, _UNSEEN_IN_NAMES):
+        raise InvalidFieldError("username", "must not have control characters")
+    if username != username.strip():
+        raise InvalidFieldError("username", "must not begin or end with white space")
+    return username
+
+
+def clean_nickname(given: object) -> str:
+    """The nickname in NFC, without white space around it; may be empty. InvalidFieldError."""
+    if not isinstance(given, str):
+        raise InvalidFieldError("nickname", "must be text")
+    too_long = InvalidFieldError(
+        "nickname", f"must have at most {NICKNAME_CHARACTERS_MAX} characters"
+    )
+    if len(given) > 20 * NICKNAME_CHARACTERS_MAX:
+        raise too_long
+    nickname = unicodedata.normalize("NFC", given).strip()
+    if len(nickname) > NICKNAME_CHARACTERS_MAX:
+        raise too_long
+    if _has(nickname, _UNSEEN_IN_NICKNAMES) or _TURNS_TEXT.intersection(nickname):
+        raise InvalidFieldError("nickname", "must not have control characters")
+    return nickname
+
+
+def clean_password(given: object, *, field: str = "password") -> str:
+    """The new password as it is. InvalidFieldError when it is too short, too long or no text."""
+    least, most = PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX
+    if not isinstance(given, str):
+        raise InvalidFieldError(field, "must be text")
+    if not least <= len(given) <= most:
+        raise InvalidFieldError(field, f"must have {least} to {most} characters")
+    if _has(given, frozenset(["Cs"])):
+        raise InvalidFieldError(field, "must be valid Unicode")
+    return given
+
+
+def known_text(given: object, *, field: str) -> str:
+    """A value that is only compared with what is kept: any text. InvalidFieldError for others."""
+    if not isinstance(given, str):
+        raise InvalidFieldError(field, "must be text")
+    return given
+
+
+def _has(text: str, categories: frozenset[str]) -> bool:
+    return any(unicodedata.category(character) in categories for character in text)
