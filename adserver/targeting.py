@@ -41,6 +41,7 @@ def ad_mask(ad: AdRecord | AdFields) -> int:
     return mask
 
 
+_TO_FLAGS = bytes.maketrans(b"01", b"\x00\x01")
 # A visitor in one small number: per attribute a field of bits, 0 where it is not given.
 _AGE_SHIFT, _COUNTRY_SHIFT, _GENDER_SHIFT, _PLATFORM_SHIFT, VISITOR_BITS = 0, 8, 16, 18, 20
 _FIELDS = (
@@ -86,6 +87,11 @@ def bit_positions(mask: int) -> list[int]:
         positions.append(low.bit_length() - 1)
         mask ^= low
     return positions
+
+
+def bit_flags(mask: int) -> bytes:
+    """A byte 0 or 1 for each bit, the lowest first; by way of a string, which costs least."""
+    return bin(mask)[:1:-1].encode().translate(_TO_FLAGS)
 
 
 def exclusions(ad: AdRecord, *, now_us: int, visitor: int) -> list[str]:

@@ -48,7 +48,7 @@ class IndexMachine(RuleBasedStateMachine):
     @rule(step=st.integers(0, STEPS_MAX))
     def set_clock_far_back(self, step: int) -> None:
         """A clock that is set back by more than a moment takes the catalog with it."""
-        self.now_ns = epoch_us(moment(step)) * 1000 - index.CLOCK_BACK_NS - STEPS_MAX * 10_000
+        self.now_ns = epoch_us(moment(step)) * 1000 - index.CLOCK_BACK_NS - (STEPS_MAX + 1) * 10_000
         self.query({}, 0, 3)
         self.now_ns = epoch_us(moment(step)) * 1000
 
@@ -75,8 +75,8 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(blocks, "BLOCK_ADS", 4)
         monkeypatch.setattr(blocks, "_FULL_FILL", 3)
         monkeypatch.setattr(index, "BLOCK_ADS", 2)
-        monkeypatch.setattr(index, "FRONT_ADS", 5)
-        monkeypatch.setattr(index, "_FRONT_ADS_MIN", 3)
+        monkeypatch.setattr(index, "FRONT_ADS", 3)
+        monkeypatch.setattr(index, "FRONT_ADS_MOST", 5)
         monkeypatch.setattr(index, "EVENTS_MAX", 6)
         monkeypatch.setattr(index, "_FRONT_EVENTS", 2)
         monkeypatch.setattr(index, "_BLOCK_EVENTS", 1)
