@@ -13,7 +13,8 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from runtime.errors import BusyError, DomainError
+from accounts.errors import InvalidFieldError
+from runtime.errors import BusyError
 
 IMAGE_BYTES_MAX = 2 * 1024 * 1024
 # The longer side of what is kept; twice what the pages show, for screens that are twice as fine.
@@ -49,8 +50,11 @@ _UPRIGHT = {
 }
 
 
-class InvalidImageError(DomainError):
-    """The upload is no picture that is accepted; the message names the field and the reason."""
+class InvalidImageError(InvalidFieldError):
+    """The upload is no picture that is accepted."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("image", problem)
 
 
 def image_normalise(*, data: bytes) -> bytes:
@@ -62,7 +66,7 @@ def image_normalise(*, data: bytes) -> bytes:
     """
     if len(data) > IMAGE_BYTES_MAX:
         limit_mib = IMAGE_BYTES_MAX // (1024 * 1024)
-        raise InvalidImageError(f"image: must be at most {limit_mib} MiB")
+        raise InvalidImageError(f"must be at most {limit_mib} MiB")
     with _place():
         return _encoded(_decoded(data))
 
@@ -88,9 +92,9 @@ def _decoded(data: bytes) -> Image.Image:
     except _BOMB:
         raise _too_many_pixels() from None
     except UnidentifiedImageError:
-        raise InvalidImageError("image: must be a PNG, JPEG or WebP picture") from None
+        raise InvalidImageError("must be a PNG, JPEG or WebP picture") from None
     except _BROKEN:
-        raise InvalidImageError("image: is torn, it cannot be read to its end") from None
+        raise InvalidImageError("is torn, it cannot be read to its end") from None
     return _in_srgb(small.transpose(turn) if turn is not None else small, profile)
 
 
@@ -100,7 +104,7 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _too_many_pixels() -> InvalidImageError:
-    return InvalidImageError(f"image: must have at most {PIXELS_MAX // 1_000_000} megapixels")
+    return InvalidImageError(f"must have at most {PIXELS_MAX // 1_000_000} megapixels")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -45,7 +45,7 @@ def picture_copy(*, url: str) -> str:
     """
     data = picture_read(name=picture_name(url))
     if data is None:
-        raise InvalidImageError("image: must be the address of a picture that was uploaded here")
+        raise InvalidImageError("must be the address of a picture that was uploaded here")
     return _keep(data)
 
 
