@@ -17,7 +17,8 @@ pytestmark = pytest.mark.xdist_group("contract")
 
 REQUESTS = 10_000
 WARM_UP_REQUESTS = 2_000
-CONNECTIONS = 24
+# Many, since most of the time is spent waiting out unfinished requests.
+CONNECTIONS = 128
 # A mutated request may well be an unfinished one, which the server rightly waits for.
 PATIENCE_S = 2.0
 GROWTH_MAX_BYTES = 24 * 2**20
