@@ -11,12 +11,15 @@ counts once however often it is handed over.
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from typing import Protocol
 
 from runtime.drain import Drained
 from runtime.stream import Entry, Stream
-from timeseries.batches import Batch, Rows
+from timeseries.batches import BadPayloadError, Batch, Rows
 from timeseries.records import Query, Series, TagSummary
+
+log = getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +72,15 @@ class StoreReader(Protocol):
 
 
 def batch_of(entries: Sequence[Entry]) -> Batch:
-    """All measurements of the entries, in their order."""
-    return Batch.joined([Batch.decoded(entry.payload) for entry in entries])
+    """All measurements of the entries, in their order.
+
+    What no writer of ours wrote is passed over, with a line in the log: it would stand in the way
+    of everything after it for ever.
+    """
+    batches = []
+    for entry in entries:
+        try:
+            batches.append(Batch.decoded(entry.payload))
+        except BadPayloadError as error:
+            log.warning("entry %s holds no measurements, %s", entry.id.decode(), error)
+    return Batch.joined(batches)

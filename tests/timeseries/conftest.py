@@ -1,0 +1,44 @@
+"""The stores, each started for real and shared by the tests of one worker."""
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from config import wiring
+from runtime.drain import DrainLimits
+from tests.timeseries.store_cases import StoreUnderTest, open_store
+from timeseries.stores.memory import Memory, MemoryReader, MemoryWriter
+from timeseries.stores.postgres import PostgresWriter
+from timeseries.stores.postgres_reader import PostgresReader
+
+LIMITS = DrainLimits(entries=5)
+
+
+@pytest.fixture(scope="session")
+def memory_store() -> Iterator[StoreUnderTest]:
+    memory = Memory()
+    writer, reader = MemoryWriter(memory, limits=LIMITS), MemoryReader(memory)
+    yield from open_store("memory", writer, reader)
+
+
+@pytest.fixture(scope="session")
+def postgres_store(django_db_setup, django_db_blocker) -> Iterator[StoreUnderTest]:
+    with django_db_blocker.unblock(), wiring.connect() as connection:
+        conninfo = f"{connection.info.dsn} password={connection.info.password}"
+    writer = PostgresWriter(connect=wiring.connect, oldest_ns=lambda: 1_000_000_000, limits=LIMITS)
+    pool = AsyncConnectionPool(
+        conninfo, min_size=0, max_size=2, kwargs={"autocommit": True}, open=False
+    )
+    reader = PostgresReader(pool, limit_s=10)
+    with django_db_blocker.unblock():
+        for store in open_store("postgres", writer, reader):
+            store.runner.run(pool.open())
+            yield store
+
+
+@pytest.fixture(scope="session", params=["memory", "postgres"])
+def store(request: pytest.FixtureRequest) -> StoreUnderTest:
+    """Each of the stores in turn: they pass the same tests."""
+    found: StoreUnderTest = request.getfixturevalue(f"{request.param}_store")
+    return found
