@@ -62,6 +62,16 @@ _NAVIGATION: list[dict[str, Any]] = [
                 **_item("Users", "person", "admin:accounts_user_changelist", "accounts.view_user"),
                 "active": _below("/accounts/user/", "/user/token/"),
             },
+            _item(
+                "Sessions", "devices", "admin:accounts_session_changelist", "accounts.view_session"
+            ),
+            _item("Lockouts", "lock", "admin:accounts_lockout_changelist", "accounts.view_lockout"),
+            _item(
+                "Account log",
+                "policy",
+                "admin:accounts_auditevent_changelist",
+                "accounts.view_auditevent",
+            ),
             _item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
             _item("My API token", "key", "admin:accounts_user_token"),
         ],

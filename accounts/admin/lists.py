@@ -1,0 +1,58 @@
+"""What the lists of people share, so that ten million of them are one quick page."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.functional import cached_property
+from django.utils.timezone import localtime
+from unfold.admin import ModelAdmin
+
+COUNT_MAX = 100_000
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic when it runs
+    """Counts no further than `COUNT_MAX` rows: nobody turns that many pages, and counting all on
+    every click would be most of the page's time.
+    """
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are, at most `COUNT_MAX`."""
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return rows.order_by()[:COUNT_MAX].count()
+
+
+class LongList(ModelAdmin):
+    """A list that may be very long: counted no further than needed, and not twice."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_fullwidth = True
+    list_filter_sheet = True
+    list_filter_submit = True
+    list_per_page = 50
+
+
+class ReadOnly(ModelAdmin):
+    """Rows that the product writes: people look, and have buttons for what they may do."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds one by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one by hand."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes one by hand."""
+        return False
+
+
+def moment_words(moment: datetime | None) -> str:
+    """A time in the admin's zone, to the minute: `21 Nov 2026 07:40`; `never` for none."""
+    return date_format(localtime(moment), "j M Y H:i") if moment else "never"

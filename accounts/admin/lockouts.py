@@ -1,0 +1,76 @@
+"""Lockouts for people: who may not log in for a while, and why; lifting it."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import display
+
+from accounts.admin.lists import LongList, ReadOnly, moment_words
+from accounts.models import Lockout
+from accounts.names import username_key
+
+_STATES = [("locked", "Locked now"), ("counted", "Failures only")]
+
+
+class StateFilter(DropdownFilter):
+    """Locked now, or not."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """The two of them."""
+        return _STATES
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> Any:
+        """The rows of the chosen state."""
+        locked = Q(locked_until__gt=timezone.now())
+        if self.value() == "locked":
+            return queryset.filter(locked)
+        return queryset.exclude(locked) if self.value() == "counted" else queryset
+
+
+@admin.register(Lockout)
+class LockoutAdmin(ReadOnly, LongList):
+    """Failed logins by account and by address, the latest first."""
+
+    list_display = ("subject", "kind_shown", "state_shown", "failures", "until_shown", "last_shown")
+    list_display_links = None
+    list_filter = (StateFilter,)
+    actions = None
+    ordering = ("-last_failure_at",)
+    search_fields = ("subject",)
+    search_help_text = "A username or an address"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Lockout], search_term: str
+    ) -> tuple[QuerySet[Lockout], bool]:
+        """The rows of one account, or of one address."""
+        term = search_term.strip()
+        return (queryset.filter(subject=username_key(term)) if term else queryset), False
+
+    @display(description="What")
+    def kind_shown(self, lockout: Lockout) -> str:
+        """An account or an address."""
+        return lockout.get_kind_display().capitalize()
+
+    @display(description="State")
+    def state_shown(self, lockout: Lockout) -> str:
+        """Locked, or only counted so far."""
+        colour, words = ("delete", "Locked") if lockout.is_locked else ("ended", "Not locked")
+        return format_html('<span class="ah-badge ah-badge-{}">{}</span>', colour, words)
+
+    @display(description="Locked until", ordering="locked_until")
+    def until_shown(self, lockout: Lockout) -> str:
+        """The end of it; nothing when it is over."""
+        return moment_words(lockout.locked_until) if lockout.is_locked else "–"
+
+    @display(description="Last failure", ordering="last_failure_at")
+    def last_shown(self, lockout: Lockout) -> str:
+        """When it last went wrong."""
+        return moment_words(lockout.last_failure_at)

@@ -1,0 +1,94 @@
+"""The account log for people: who logged in, who failed to, who was locked out. To be read."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import display
+
+from accounts.admin.lists import LongList, ReadOnly, moment_words
+from accounts.models import AuditEvent
+from accounts.names import username_key
+
+_COLOURS = {
+    AuditEvent.Kind.REGISTER: "create",
+    AuditEvent.Kind.LOGIN: "live",
+    AuditEvent.Kind.UNLOCK: "update",
+    AuditEvent.Kind.PASSWORD: "update",
+    AuditEvent.Kind.FAILURE: "delete",
+    AuditEvent.Kind.LOCKOUT: "delete",
+}
+_SINCE = [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
+
+
+class KindFilter(DropdownFilter):
+    """What happened."""
+
+    title = "what happened"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Every kind there is."""
+        return [(value, label.capitalize()) for value, label in AuditEvent.Kind.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> Any:
+        """The events of the chosen kind."""
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+class SinceFilter(DropdownFilter):
+    """How long ago, at most."""
+
+    title = "when"
+    parameter_name = "days"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """The lengths of time to choose from."""
+        return _SINCE
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> Any:
+        """The events since then."""
+        if self.value() not in dict(_SINCE):
+            return queryset
+        return queryset.filter(at__gte=timezone.now() - timedelta(days=int(self.value())))
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnly, LongList):
+    """Everything that happened to accounts, newest first."""
+
+    list_display = ("at_shown", "kind_shown", "username", "address", "detail")
+    list_display_links = None
+    list_filter = (KindFilter, SinceFilter)
+    list_select_related = ("user",)
+    actions = None
+    ordering = ("-id",)
+    search_fields = ("username",)
+    search_help_text = "A username, as it is written, or an address"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
+    ) -> tuple[QuerySet[AuditEvent], bool]:
+        """The events of one name, or of one address."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        theirs = Q(user__username_key=username_key(term))
+        return queryset.filter(theirs | Q(username=term) | Q(address=term)), False
+
+    @display(description="When", ordering="id")
+    def at_shown(self, event: AuditEvent) -> str:
+        """When it happened."""
+        return moment_words(event.at)
+
+    @display(description="What")
+    def kind_shown(self, event: AuditEvent) -> str:
+        """What happened, as a coloured word."""
+        colour = _COLOURS.get(AuditEvent.Kind(event.kind), "ended")
+        words = event.get_kind_display()
+        return format_html('<span class="ah-badge ah-badge-{}">{}</span>', colour, words)

@@ -1,0 +1,150 @@
+"""What operators see of people, and what they can do for them."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import AuditEvent, Lockout, Session, User
+
+USERS, SESSIONS = "/admin/accounts/user/", "/admin/accounts/session/"
+LOCKOUTS, LOG = "/admin/accounts/lockout/", "/admin/accounts/auditevent/"
+
+
+@pytest.fixture
+def olga(db: None) -> Client:
+    """A superuser's browser."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("olga"))
+    return client
+
+
+@pytest.fixture
+def maria(db: None) -> User:
+    return User.objects.create_user("María", nickname="Mia")
+
+
+def make_session(user: User, token: bytes, **given: Any) -> Session:
+    now = timezone.now()
+    fields = {
+        "device": "curl/8.5.0",
+        "address": "192.0.2.7",
+        "created_at": now,
+        "last_used_at": now,
+        "expires_at": now + timedelta(days=30),
+    }
+    return Session.objects.create(user=user, token_hash=token, **{**fields, **given})
+
+
+def _permission(codename: str) -> Permission:
+    return Permission.objects.get(content_type__app_label="accounts", codename=codename)
+
+
+def text(client: Client, url: str) -> str:
+    response = client.get(url)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_finds_people_by_the_beginning_of_their_name(olga, maria):
+    assert "Mia" in text(olga, f"{USERS}?q=MARÍ")
+    assert "Mia" not in text(olga, f"{USERS}?q=aría")
+    page = text(olga, f"{USERS}{maria.pk}/change/")
+    assert 'value="Mia"' in page
+    assert "ah-face" not in page
+
+
+def test_shows_a_persons_picture(olga, maria):
+    User.objects.filter(pk=maria.pk).update(image="0" * 32 + ".webp")
+    assert f'src="/pictures/{"0" * 32}.webp"' in text(olga, f"{USERS}{maria.pk}/change/")
+
+
+def test_lists_sessions_and_their_state(olga, maria):
+    now = timezone.now()
+    make_session(maria, b"a", device="live one")
+    make_session(maria, b"b", device="ended one", ended_at=now)
+    make_session(maria, b"c", device="old one", expires_at=now - timedelta(days=1))
+    page = text(olga, SESSIONS)
+    for words in ("live one", "ended one", "old one", "Live", "Ended", "Expired", "192.0.2.7"):
+        assert words in page
+    live = text(olga, f"{SESSIONS}?state=live")
+    assert "live one" in live
+    assert "ended one" not in live
+    assert "old one" not in live
+    assert "live one" in text(olga, f"{SESSIONS}?q=mar")
+    assert "live one" not in text(olga, f"{SESSIONS}?q=otto")
+
+
+def test_the_ways_from_a_person_to_sessions_and_log(olga, maria):
+    otto = User.objects.create_user("otto")
+    make_session(maria, b"a", device="hers")
+    make_session(otto, b"b", device="his")
+    for page, model in (("to-sessions", "session"), ("to-log", "auditevent")):
+        response = olga.get(f"{USERS}{maria.pk}/{page}/")
+        assert response.status_code == 302
+        assert response.url == f"/admin/accounts/{model}/?user={maria.pk}"
+    page = text(olga, f"{SESSIONS}?user={maria.pk}")
+    assert "hers" in page
+    assert "his" not in page.replace("history", "").replace("this", "")
+
+
+def test_lists_lockouts(olga):
+    now = timezone.now()
+    for subject, until in (("maría", now + timedelta(minutes=5)), ("ingrid", None)):
+        Lockout.objects.create(
+            kind="account", subject=subject, failures=10, last_failure_at=now, locked_until=until
+        )
+    assert "maría" in text(olga, f"{LOCKOUTS}?state=locked")
+    assert "ingrid" not in text(olga, f"{LOCKOUTS}?state=locked")
+    assert "ingrid" in text(olga, f"{LOCKOUTS}?state=counted")
+    assert "maría" in text(olga, f"{LOCKOUTS}?q=MARÍA")
+
+
+def test_lists_what_happened(olga, maria):
+    now = timezone.now()
+    for kind, user, name in (("login", maria, "María"), ("failure", None, "nobody")):
+        AuditEvent.objects.create(at=now, kind=kind, user=user, username=name, address="192.0.2.7")
+    page = text(olga, LOG)
+    assert "logged in" in page
+    assert "failed to log in" in page
+    assert "nobody" not in text(olga, f"{LOG}?kind=login")
+    assert "nobody" in text(olga, f"{LOG}?q=nobody")
+    assert "nobody" not in text(olga, f"{LOG}?q=maría")
+    assert "nobody" in text(olga, f"{LOG}?q=192.0.2.7")
+
+
+@pytest.mark.parametrize("url", [SESSIONS, LOCKOUTS, LOG])
+def test_nobody_writes_them_by_hand(olga, maria, url):
+    assert olga.get(f"{url}add/").status_code == 403
+    session = make_session(maria, b"a")
+    assert olga.post(f"{SESSIONS}{session.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert Session.objects.exists()
+
+
+@pytest.mark.parametrize("url", [SESSIONS, LOCKOUTS, LOG])
+def test_only_who_may_see_them_sees_them(db, url):
+    otto = User.objects.create_user("otto", is_staff=True)
+    client = Client()
+    client.force_login(otto)
+    assert client.get(url).status_code == 403
+    model = url.split("/")[-2]
+    otto.user_permissions.add(_permission(f"view_{model}"))
+    assert client.get(url).status_code == 200
+
+
+@pytest.mark.parametrize("url", [USERS, SESSIONS, LOCKOUTS, LOG])
+def test_the_lists_queries_do_not_grow(olga, url, django_assert_max_num_queries):
+    now = timezone.now()
+    for number in range(10):
+        user = User.objects.create_user(f"user{number}")
+        make_session(user, bytes([number]))
+        AuditEvent.objects.create(at=now, kind="login", user=user, username=user.username)
+        Lockout.objects.create(
+            kind="account", subject=user.username, failures=1, last_failure_at=now
+        )
+    olga.get(url)
+    with django_assert_max_num_queries(6):
+        olga.get(url)
