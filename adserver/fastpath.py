@@ -2,9 +2,11 @@
 
 The parameters of a usual request are looked up whole (`age=25` is one dictionary key), which
 validates and decodes them in one step, 0.7 µs for six; anything else goes through the careful
-parser below, which says what is wrong.
+parser below, which says what is wrong. Visitors of one kind and pages of one size come again, so
+what stands before and after `&offset=` in a usual request is remembered: 0.2 µs. No answer is.
 """
 
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from adserver.countries import COUNTRIES
@@ -35,6 +37,7 @@ _OFFSET_SHIFT = _LIMIT_SHIFT + 7
 _FLAGS_SHIFT = _OFFSET_SHIFT + 10
 _USUAL_OFFSETS = 1000
 _VISITOR_MASK, _LIMIT_MASK, _OFFSET_MASK = (1 << VISITOR_BITS) - 1, 0x7F, 0x3FF
+_VISITOR_FLAGS = 0b001111
 _FLAG_COUNTS = tuple(flags.bit_count() for flags in range(1 << len(_PARAMETERS)))
 
 
@@ -57,6 +60,10 @@ def _parts() -> dict[bytes, int]:
 
 _PARTS = _parts()
 
+
+# Where a query ends to say who asks, and begins to say which page.
+_PAGE_BEGINS = b"&offset="
+_KNOWN_MOST = 16_384
 
 # What Answer(…) does, without the call of a Python function on the way.
 _new_tuple = tuple.__new__
@@ -119,29 +126,35 @@ class AdLookup:
         self._query = index.query
         # One headers tuple per version, so that the doors may keep its encoded form.
         self._known: tuple[int, Headers] = (-1, ())
+        # What the two halves of usual queries mean: who asks, and offset and limit.
+        self._visitors: dict[bytes, int] = {}
+        self._pages: dict[bytes, tuple[int, int]] = {}
 
     def __call__(self, query: bytes) -> Answer:
         """200 with the page; 400 that names the parameter; 503 while nothing is loaded."""
-        asked = 0
-        if query:
-            parts = query.split(b"&")
-            try:
-                for part in parts:
-                    asked |= _PARTS[part]
-            except KeyError:
-                return self._careful(query)
-            if _FLAG_COUNTS[asked >> _FLAGS_SHIFT] != len(parts):
-                return self._careful(query)
-        version, total, page = self._query(
-            asked & _VISITOR_MASK,
-            asked >> _OFFSET_SHIFT & _OFFSET_MASK,
-            asked >> _LIMIT_SHIFT & _LIMIT_MASK or LIMIT_DEFAULT,
-        )
+        who, _, where = query.partition(_PAGE_BEGINS)
+        visitor, page_asked = self._visitors.get(who), self._pages.get(where)
+        if visitor is None or page_asked is None:
+            return self._read(query)
+        version, total, page = self._query(visitor, *page_asked)
         known = self._known
         if known[0] == version:
             body = b'{"ads":[%b],"total":%d}' % (b",".join(page), total)
             return _new_tuple(Answer, (200, body, known[1]))
         return self._answer(version, total, page)
+
+    def _read(self, query: bytes) -> Answer:
+        """Answer a query of which a half is new, and remember both if they are usual ones."""
+        asked = _usual(query)
+        if asked is None:
+            return self._careful(query)
+        visitor, page_asked = asked & _VISITOR_MASK, _page_of(asked)
+        who, _, where = query.partition(_PAGE_BEGINS)
+        flags = asked >> _FLAGS_SHIFT
+        if _usual(who) == visitor | (flags & _VISITOR_FLAGS) << _FLAGS_SHIFT:
+            _remember(self._visitors, who, visitor)
+            _remember(self._pages, where, page_asked)
+        return self._answer(*self._query(visitor, *page_asked))
 
     def _careful(self, query: bytes) -> Answer:
         try:
@@ -157,3 +170,33 @@ class AdLookup:
         if known[0] != version:
             known = self._known = (version, ((b"x-catalog-version", b"%d" % version),))
         return Answer(200, b'{"ads":[%b],"total":%d}' % (b",".join(page), total), known[1])
+
+
+def _usual(query: bytes) -> int | None:
+    """The bits of a query of usual parameters, each given once at most; None for any other."""
+    asked = 0
+    parts = query.split(b"&") if query else []
+    try:
+        for part in parts:
+            asked |= _PARTS[part]
+    except KeyError:
+        return None
+    return asked if _FLAG_COUNTS[asked >> _FLAGS_SHIFT] == len(parts) else None
+
+
+def _page_of(asked: int) -> tuple[int, int]:
+    """Offset and limit."""
+    return (
+        asked >> _OFFSET_SHIFT & _OFFSET_MASK,
+        asked >> _LIMIT_SHIFT & _LIMIT_MASK or LIMIT_DEFAULT,
+    )
+
+
+Meaning = TypeVar("Meaning")
+
+
+def _remember(known: dict[bytes, Meaning], text: bytes, meaning: Meaning) -> None:
+    # Crawlers may ask for anything; the usual ones are back at once.
+    if len(known) >= _KNOWN_MOST:
+        known.clear()
+    known[text] = meaning

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adserver import fastpath
 from adserver.fastpath import OFFSET_MAX, AdLookup, InvalidQueryError, parse_query
 from adserver.index import CatalogIndex
 from adserver.targeting import visitor_code
@@ -49,16 +50,7 @@ def test_quick_and_careful_reading_agree(lookup: AdLookup, pairs, data: st.DataO
     query = urlencode(pairs).encode()
     if data.draw(st.booleans()):
         query = data.draw(st.sampled_from((b"&%b", b"%b&", b"&&%b&"))) % query
-    answer, parsed = lookup(query), by_the_book(query)
-    if isinstance(parsed, str):
-        assert (answer.status, json.loads(answer.body)) == (400, {"msg": parsed})
-        return
-    visitor, offset, limit = parsed
-    _, total, page = lookup._query(visitor, offset, limit)
-    body = json.loads(answer.body)
-    assert answer.status == 200
-    assert answer.headers == ((b"x-catalog-version", b"41"),)
-    assert body == {"ads": [json.loads(ad) for ad in page], "total": total}
+    agree(lookup, query)
 
 
 @given(query=st.binary(max_size=60))
@@ -134,3 +126,52 @@ def test_an_ad_is_rendered_as_promised(lookup: AdLookup) -> None:
         ).split()
     )
     assert ad["created_at"] == EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def agree(lookup: AdLookup, query: bytes) -> None:
+    answer, parsed = lookup(query), by_the_book(query)
+    if isinstance(parsed, str):
+        assert (answer.status, json.loads(answer.body)) == (400, {"msg": parsed})
+        return
+    visitor, offset, limit = parsed
+    _, total, page = lookup._query(visitor, offset, limit)
+    body = json.loads(answer.body)
+    assert answer.status == 200
+    assert answer.headers == ((b"x-catalog-version", b"41"),)
+    assert body == {"ads": [json.loads(ad) for ad in page], "total": total}
+
+
+HALVES = (
+    b"",
+    b"age=25",
+    b"age=25&country=TW",
+    b"limit=5",
+    b"offset=3",
+    b"age=0",
+    b"3",
+    b"3&limit=5",
+)
+
+
+@pytest.mark.parametrize("where", [*HALVES, b"3&age=25", b"4&offset=3", b"&", b"3&limit="])
+@pytest.mark.parametrize("who", HALVES)
+def test_halves_that_are_remembered_mean_nothing_else_elsewhere(who: bytes, where: bytes) -> None:
+    index = CatalogIndex(clock=lambda: NOW_NS)
+    index.load(catalog(30), version=41)
+    lookup = AdLookup(index)
+    for query in (b"age=25&country=TW&offset=3&limit=5", b"age=25&offset=3", b"age=25", b""):
+        agree(lookup, query)
+    for _ in range(2):
+        for query in (who, where, who + b"&offset=" + where, where + b"&offset=" + who):
+            agree(lookup, query)
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastpath, "_KNOWN_MOST", 10)
+    index = CatalogIndex(clock=lambda: NOW_NS)
+    index.load(catalog(30), version=41)
+    lookup = AdLookup(index)
+    for number in range(1, 100):
+        agree(lookup, b"age=%d&offset=%d" % (number, number))
+    assert len(lookup._visitors) <= 10
+    assert len(lookup._pages) <= 10
