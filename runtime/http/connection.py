@@ -37,8 +37,9 @@ class HotConnection(HttpToolsProtocol):
 
     At any time it is inside one message that is arriving (`_in_head`, `_in_body`) or between two,
     and it owes answers to those before: `_active`, the ASGI request being answered, then `_turns`.
-    It is `_quiet` when neither is the case and nothing else is in the way. Once `_deaf`, it takes
-    no more input.
+    It is `_quiet` when neither is the case and nothing else is in the way. While it only waits for
+    one write's answer and nothing else has happened since it was quiet, that turn is the `sole`
+    one. Once `_deaf`, it takes no more input.
     """
 
     limits = Limits()
@@ -65,6 +66,7 @@ class HotConnection(HttpToolsProtocol):
         self._turns: deque[Turn] = deque()
         self._active: RequestResponseCycle | None = None
         self._taking_turns = False
+        self.sole: WriteTurn | None = None
         # How it ends.
         self._last = False
         self._deaf = False
@@ -81,13 +83,13 @@ class HotConnection(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client may close its side first and still wait for what it is owed."""
         self._eof = self._deaf = True
-        self._quiet = False
+        self._stir()
         return bool(self._turns)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left."""
         super().connection_lost(exc)
-        self._quiet = False
+        self._stir()
         self._deaf = True
         if self._active is not None:
             self._active.disconnected = True
@@ -101,7 +103,7 @@ class HotConnection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read: nothing more is answered until it does."""
         super().pause_writing()
-        self._quiet = False
+        self._stir()
         self._tick = self.door.tick
 
     def resume_writing(self) -> None:
@@ -109,7 +111,29 @@ class HotConnection(HttpToolsProtocol):
         super().resume_writing()
         self.take_turns()
 
+    def _stir(self) -> None:
+        """Something unusual happens: from now on every answer goes the long way."""
+        self._quiet = False
+        self.sole = None
+
     # -- answering, in order --------------------------------------------------------------------
+
+    def _begin_usual(self, route: WriteRoute, request: HotRequest) -> None:
+        """Begin the only thing that this connection owes."""
+        self._quiet = False
+        turn = WriteTurn(self, route, request, close=False)
+        self._turns.append(turn)
+        self.sole = turn
+        turn.begin()
+
+    def answer_sole(self, answer: Answer) -> None:
+        """Write the answer of the sole turn, after which this connection is quiet again."""
+        self.sole = None
+        self._turns.popleft()
+        self._tick = self.door.tick
+        # Before the write, which may find that the client does not read.
+        self._quiet = True
+        self.transport.write(self.door.heads.encode(answer, close=False))
 
     def _enqueue_write(self, route: WriteRoute, request: HotRequest) -> None:
         turn = WriteTurn(self, route, request, close=self._last)
@@ -163,6 +187,10 @@ class HotConnection(HttpToolsProtocol):
             if turn.answer is None:
                 return False
             self._turns.popleft()
+            if not turn.answer.status:
+                # Nobody knows what became of it, so nothing is said, nor to what comes behind.
+                self._close()
+                return False
             self._write(turn.answer, close=turn.close or self._leaves())
             return not self.transport.is_closing()
         self._turns.popleft()
@@ -217,7 +245,7 @@ class HotConnection(HttpToolsProtocol):
     def _close(self) -> None:
         self._flush()
         self._deaf = True
-        self._quiet = False
+        self._stir()
         self.transport.close()
 
     def on_response_complete(self) -> None:
@@ -278,7 +306,7 @@ class HotConnection(HttpToolsProtocol):
     def _refuse(self, answer: Answer) -> None:
         """Answer in turn, and take nothing more from this client."""
         self._deaf = True
-        self._quiet = False
+        self._stir()
         self._in_head = self._in_body = False
         self.door.refused.stats.refuse(answer.status)
         self._turns.append(RefusalTurn(answer))
@@ -332,7 +360,7 @@ class HotConnection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server stops: answer what was accepted, and give the idle a chance to hear of it."""
         self.door.drain()
-        self._quiet = False
+        self._stir()
         if self._active is not None and not self._turns:
             self._active.keep_alive = False
 

@@ -7,7 +7,7 @@ for a timer: a connection only notes the sweep's tick at which it was last heard
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from uvicorn.server import ServerState
 
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 # Header blocks that are remembered, at most. Clients of one kind share one.
 _BLOCKS_MOST = 1024
+
+
+class Lesson(NamedTuple):
+    """A header block that was parsed: what is in it, and the length of the body it announces,
+    None when it announces none.
+    """
+
+    block: bytes
+    headers: list[tuple[bytes, bytes]]
+    body_bytes: int | None
 
 
 class Door:
@@ -42,17 +52,16 @@ class Door:
         self.tick = 0
         self.draining = False
         # `GET <path>` -> route, for the shortcut that reads the request line itself.
-        self.lines = {
-            b"%b %b" % (route.method, route.path): route
-            for route in routes
-            if isinstance(route, ReadRoute) and route.method == b"GET"
-        }
+        self.lines = {b"%b %b" % (route.method, route.path): route for route in routes}
+        # Header blocks that announce a body. Those that do not are kept by each connection, which
+        # compares faster than it can look up.
+        self.lessons: dict[bytes, Lesson] = {}
         # Requests that no route saw: counted like the others, under a name that no path has.
         self.refused = ReadRoute(b"", b"(refused)", _refuse)
         self._server_state = server_state
         self._loop = loop
         self._publisher = RoutePublisher([*routes, self.refused])
-        self._blocks: dict[bytes, bytes] = {}
+        self._bodiless: dict[bytes, Lesson] = {}
         self._answered = 0
         loop.call_later(1.0, self._sweep)
 
@@ -82,11 +91,12 @@ class Door:
         """Every open connection."""
         return cast("list[HotConnection]", list(self._server_state.connections))
 
-    def shared_block(self, block: bytes) -> bytes:
-        """The same header block, as one object for all connections whose clients send it."""
-        if len(self._blocks) >= _BLOCKS_MOST:
-            self._blocks.clear()
-        return self._blocks.setdefault(block, block)
+    def learn(self, lesson: Lesson) -> Lesson:
+        """The same lesson, as one object for all connections whose clients send that block."""
+        known = self._bodiless if lesson.body_bytes is None else self.lessons
+        if len(known) >= _BLOCKS_MOST:
+            known.clear()
+        return known.setdefault(lesson.block, lesson)
 
     def drain(self) -> None:
         """Begin to leave: next answers say so, and who does not ask within the grace is closed."""

@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from runtime.http.connection import HotConnection
+from runtime.http.door import Lesson
 from runtime.http.errors import error_answer
 from runtime.http.routes import HotRequest, ReadRoute, Route, WriteRoute
 from runtime.http.turns import INTERNAL_ERROR, ReadTurn
@@ -33,7 +34,7 @@ _PLAIN = bytes(b if 0x21 <= b <= 0x7E and b != 0x23 else b ^ 0x80 for b in range
 _QUERY_MOST_BYTES = 8_192
 # Header blocks longer than this are not remembered, nor are more than a few of one connection.
 _BLOCK_MOST_BYTES = 1_024
-_LESSONS_MOST = 8
+_LESSONS_MOST = 16
 
 
 class FastPathProtocol(HotConnection):
@@ -48,8 +49,9 @@ class FastPathProtocol(HotConnection):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._lines = {} if self.limit_concurrency else self.door.lines
-        # The header block of the last usual request, once it was parsed.
+        # The header block of the last usual request without a body, once it was parsed.
         self._block: bytes | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
         self._lessons = 0
         # The message that is arriving.
         self._begun = 0
@@ -63,21 +65,43 @@ class FastPathProtocol(HotConnection):
     def data_received(self, data: bytes) -> None:
         """Answer the usual request at once; give anything else to the parser."""
         if self._quiet:
-            line, _, block = data.partition(b" HTTP/1.1\r\n")
-            if block == self._block:
-                target, _, query = line.partition(b"?")
-                route = self._lines.get(target)
-                # These very headers were parsed before, on this connection, between two requests
-                # like this one. What is left to check is that the parser would take the query.
-                if (
-                    route is not None
-                    and len(query) <= _QUERY_MOST_BYTES
-                    and query.translate(_PLAIN) == query
-                ):
-                    self._answer_usual(route, query)
-                    return
+            line, _, rest = data.partition(b" HTTP/1.1\r\n")
+            target, _, query = line.partition(b"?")
+            route = self._lines.get(target)
+            # What is left to check, once the headers are known, is that the parser would take
+            # the query.
+            if (
+                route is not None
+                and len(query) <= _QUERY_MOST_BYTES
+                and query.translate(_PLAIN) == query
+                and self._shortcut(route, query, rest)
+            ):
+                return
+        elif self.sole is not None:
+            self.sole = None
         if not self._deaf:
             self._feed(data)
+
+    def _shortcut(self, route: Route, query: bytes, rest: bytes) -> bool:
+        """Answer a request whose very headers were parsed before, between two requests like this
+        one; False if they were not.
+        """
+        if route.takes_body:
+            body_at = rest.find(b"\r\n\r\n") + 4
+            lesson = self.door.lessons.get(rest[:body_at])
+            if lesson is None or lesson.body_bytes != len(rest) - body_at:
+                return False
+            headers, body = lesson.headers, rest[body_at:]
+        elif rest == self._block:
+            headers, body = self._headers, b""
+        else:
+            return False
+        if isinstance(route, ReadRoute):
+            self._answer_usual(route, query)
+        else:
+            client = self.client[0] if self.client else ""
+            self._begin_usual(route, HotRequest(query, body, headers, client))
+        return True
 
     def _answer_usual(self, route: ReadRoute, query: bytes) -> None:
         started_s = perf_counter()
@@ -120,7 +144,7 @@ class FastPathProtocol(HotConnection):
         if self._turns:
             self.take_turns()
         self._settle()
-        if lesson and self._begun == 1 and self._quiet and self._route is not None:
+        if lesson and self._begun == 1 and self._route is not None and not self._deaf:
             self._learn(data)
 
     def _check_head(self) -> None:
@@ -143,12 +167,21 @@ class FastPathProtocol(HotConnection):
                 return
 
     def _learn(self, data: bytes) -> None:
-        """Remember the header block of a usual request, which was all of `data`."""
+        """Remember the header block of a usual request, if that was all of `data`."""
+        if self._in_head or self._in_body or self._last:
+            return
         self._lessons += 1
-        line, _, block = data.partition(b" HTTP/1.1\r\n")
-        whole = block.find(b"\r\n\r\n") == len(block) - 4
-        if whole and 4 < len(block) <= _BLOCK_MOST_BYTES and line == b"GET " + self.url:
-            self._block = self.door.shared_block(block)
+        line, _, rest = data.partition(b" HTTP/1.1\r\n")
+        body_at = rest.find(b"\r\n\r\n") + 4
+        declared_bytes = self._declared_bytes
+        if (
+            4 < body_at <= _BLOCK_MOST_BYTES
+            and len(rest) - body_at == (declared_bytes or 0)
+            and line == b"%b %b" % (self.parser.get_method(), self.url)
+        ):
+            lesson = self.door.learn(Lesson(rest[:body_at], self.headers, declared_bytes))
+            if declared_bytes is None:
+                self._block, self._headers = lesson.block, lesson.headers
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -210,7 +243,7 @@ class FastPathProtocol(HotConnection):
             or len(query) > _QUERY_MOST_BYTES
             or query.translate(_PLAIN) != query
             or self.parser.get_http_version() != "1.1"
-            or isinstance(route, ReadRoute) != (self._declared_bytes is None)
+            or route.takes_body == (self._declared_bytes is None)
         ):
             return None
         self._query = query

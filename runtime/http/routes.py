@@ -1,8 +1,9 @@
 """The hot routes: which method and path go to which handler, whatever the door.
 
 A hot handler takes bytes and gives an `Answer`; it knows nothing of servers and frameworks. There
-are two kinds. A *read* is answered at once. A *durable write* is handed over and answers later,
-when what it was given is safe.
+are three kinds. A *read* is answered at once. A *durable write* is handed over and answers later,
+when what it was given is safe. A *later read* is the same without a body: it needs the request's
+headers, or may have to wait.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from runtime.http.stats import RouteStats
 
 
 class HotRequest(NamedTuple):
-    """What a durable write gets to see.
+    """What a durable write or a later read gets to see.
 
     `headers` are as they came, names in lower case; `client` is the peer's address, empty when
     unknown.
@@ -42,6 +43,7 @@ HotWrite = Callable[[HotRequest, Reply], None]
 class ReadRoute:
     """A route answered at once."""
 
+    takes_body = False
     __slots__ = ("handler", "method", "path", "stats")
 
     def __init__(self, method: bytes, path: bytes, handler: HotRead) -> None:
@@ -52,11 +54,12 @@ class ReadRoute:
 
 
 class WriteRoute:
-    """A route answered when its write is safe."""
+    """A route answered when its handler replies: a durable write, or a later read."""
 
-    __slots__ = ("handler", "method", "path", "stats")
+    __slots__ = ("handler", "method", "path", "stats", "takes_body")
 
-    def __init__(self, method: bytes, path: bytes, handler: HotWrite) -> None:
+    def __init__(self, method: bytes, path: bytes, handler: HotWrite, *, takes_body: bool) -> None:
+        self.takes_body = takes_body
         self.method = method
         self.path = path
         self.handler = handler
@@ -78,7 +81,11 @@ class RouteTable:
 
     def write(self, method: bytes, path: bytes, handler: HotWrite) -> None:
         """Add a durable write; ValueError if the route is taken or not written as it arrives."""
-        self._add(WriteRoute(method, path, handler))
+        self._add(WriteRoute(method, path, handler, takes_body=True))
+
+    def later(self, method: bytes, path: bytes, handler: HotWrite) -> None:
+        """Add a later read; ValueError if the route is taken or not written as it arrives."""
+        self._add(WriteRoute(method, path, handler, takes_body=False))
 
     def _add(self, route: Route) -> None:
         key = (route.method, route.path)

@@ -40,7 +40,7 @@ class RefusalTurn(NamedTuple):
 
 
 class WriteTurn:
-    """A durable write, which has begun once its handler was called."""
+    """A durable write or later read, which has begun once its handler was called."""
 
     __slots__ = ("_protocol", "_request", "_started_s", "answer", "begun", "close", "route")
 
@@ -67,6 +67,8 @@ class WriteTurn:
                 self._protocol.logger.exception("Exception in hot handler of %r", self.route.path)
             if self.answer is None:
                 self.close = True
+                if self._protocol is not None:
+                    self._protocol.sole = None
                 self._reply(INTERNAL_ERROR)
 
     def _reply(self, answer: Answer) -> None:
@@ -76,7 +78,11 @@ class WriteTurn:
         self.route.stats.add(answer.status, perf_counter() - self._started_s)
         # Without the connection in hand, an answer that never comes keeps nothing alive.
         protocol, self._protocol = self._protocol, None
-        if protocol is not None:
+        if protocol is None:
+            return
+        if protocol.sole is self and answer.status:
+            protocol.answer_sole(answer)
+        else:
             protocol.take_turns()
 
     def forget(self) -> None:

@@ -31,6 +31,13 @@ def save(request: HotRequest, reply: Reply) -> None:
     _later(request.query.count(b"later"), reply, answer)
 
 
+def whoami(request: HotRequest, reply: Reply) -> None:
+    """A later read: the query and a header, at once or some turns later."""
+    cookie = (request.header(b"cookie") or b"").decode("latin-1")
+    answer = Answer(200, json.dumps({"cookie": cookie, "body": len(request.body)}).encode())
+    _later(request.query.count(b"later"), reply, answer)
+
+
 def _later(turns: int, reply: Reply, answer: Answer) -> None:
     if turns == 0:
         reply(answer)
@@ -44,6 +51,7 @@ def table() -> RouteTable:
     routes.read(b"GET", b"/large", large)
     routes.read(b"GET", b"/broken", broken)
     routes.write(b"POST", b"/save", save)
+    routes.later(b"GET", b"/me", whoami)
     return routes
 
 

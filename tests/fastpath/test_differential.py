@@ -84,7 +84,7 @@ def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 METHODS = st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
 PATHS = st.sampled_from(
-    "/hot /hot /hot /save /slow /no /h%6ft //hot /hot/ * http://a/hot /hot;a /broken a:1".split()
+    "/hot /hot /hot /save /me /slow /no /h%6ft //hot /hot/ * http://a/hot /hot;a /broken a:".split()
 )
 ALL_QUERIES = ["", "?", "?a=1", "?bad", "?a=1&b=%20", "?a?b", "?a#b", "#?a", "?é", "? a"]
 ALL_VERSIONS = ["1.1", "1.0", "0.9", "2.0", "1.2", "1.1 ", "11"]
@@ -142,7 +142,7 @@ def loose_requests(draw) -> bytes:
 def right_requests(draw) -> bytes:
     """What decent clients send."""
     close = draw(st.sampled_from(["", "", "", "", "Connection: close\r\n"]))
-    kind = draw(st.integers(0, 6))
+    kind = draw(st.integers(0, 7))
     query = draw(st.sampled_from(["", "?", "?a=1", "?a=1&b=%20", "?bad=1"]))
     if kind <= 2:
         return f"GET /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
@@ -160,6 +160,10 @@ def right_requests(draw) -> bytes:
             f"POST /echo HTTP/1.1\r\nHost: a\r\n{close}Transfer-Encoding: chunked\r\n\r\n"
             "2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"
         ).encode()
+    if kind == 6:
+        cookie = draw(st.sampled_from(["", "Cookie: a=b\r\n", "Cookie: c=d\r\n"]))
+        later = draw(st.sampled_from(["", "?later", "?laterlater"]))
+        return f"GET /me{later} HTTP/1.1\r\nHost: a\r\n{cookie}{close}\r\n".encode()
     return f"HEAD /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
 
 
@@ -169,7 +173,7 @@ def unusual_requests(draw) -> bytes:
     method = draw(
         st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
     )
-    target = draw(st.sampled_from(["/hot", "/save"])) + draw(QUERIES)
+    target = draw(st.sampled_from(["/hot", "/save", "/me"])) + draw(QUERIES)
     line = f"{method} {target} HTTP/1.1"
     odd_lines = [
         f"{method} {target} HTTP/1.0",
@@ -227,6 +231,10 @@ def check(stream: bytes, cuts: list[int], pauses: list[int]) -> None:
 def check_all_ways(odd: bytes) -> None:
     """Between two usual requests: in one piece, a request a piece, and a byte a piece."""
     usual = b"GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n"
+    if odd.startswith(b"POST"):
+        usual = b"POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    elif odd.startswith(b"GET /me"):
+        usual = b"GET /me?later HTTP/1.1\r\nHost: a\r\n\r\n"
     # Twice before, so that the second one takes the shortcut and the odd one meets it.
     requests = [usual, usual, odd, usual]
     stream = b"".join(requests)
@@ -274,6 +282,14 @@ def test_each_odd_target_and_version(method, query):
             check_all_ways(head.encode("latin-1"))
 
 
+@pytest.mark.parametrize("length", ["3", "03", "3 ", "+3", "0x3", "4", "", "7"])
+def test_each_odd_length(length):
+    for body in ("", "abc", "abcd", "ab", "abc\r\n\r\n"):
+        for target in ("/save", "/save?later", "/me", "/hot"):
+            head = f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+            check_all_ways(f"{head}{body}".encode())
+
+
 @pytest.mark.parametrize(
     "template",
     [
@@ -286,6 +302,10 @@ def test_each_odd_target_and_version(method, query):
         "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n{}",
         "{}GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET{} /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /save?a{}b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+        "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3{}\r\n\r\nabc",
+        "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n{}\r\nabc",
+        "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc{}",
     ],
 )
 def test_each_byte_in_each_place(template):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from runtime.http.answer import Answer
+from runtime.http.answer import UNKNOWN, Answer
 from runtime.http.routes import HotRequest, Reply, RouteTable
 from tests.fastpath.app import echo
 from tests.fastpath.support import HOT, LARGE, SLOW, bodies, fast_bench, on_bench, save, statuses
@@ -241,3 +241,118 @@ async def test_the_shortcut_is_taken_and_answers_the_same():
     for data in (other, HOT + HOT, HOT[:20], HOT[20:], HOT.replace(b"a=1", b"a#1")):
         wire.receive(data)
     assert parsed[1:] == [other, HOT + HOT, HOT[:20], HOT[20:], HOT.replace(b"a=1", b"a#1")]
+
+
+@on_bench
+async def test_what_has_a_body_takes_the_shortcut_too():
+    shelf = Shelf()
+    bench = fast_bench(shelf.routes)
+    wire = bench.connect()
+    parsed = []
+    feed = wire.protocol._feed
+
+    def spy(data: bytes) -> None:
+        parsed.append(data)
+        feed(data)
+
+    wire.protocol._feed = spy
+    head = [b"Authorization: Token t"]
+    for number, body in enumerate([b"a", b"b", b"cc", b"d", b"ee"]):
+        wire.receive(save(body, b"q=%d" % number, *head))
+        assert bench.server_state.total_requests == 0
+        shelf.answer(number)
+    assert [each[-2:] for each in parsed] == [b"\na", b"cc"], "each length of body once"
+    assert bodies(wire) == [b'"a"', b'"b"', b'"cc"', b'"d"', b'"ee"']
+    request = shelf.waiting[4][0]
+    assert (request.query, request.client) == (b"q=4", "127.0.0.1")
+    assert request.header(b"authorization") == b"Token t"
+    # Other connections need not learn it again.
+    other = bench.connect()
+    other.protocol._feed = spy
+    other.receive(save(b"x", b"", *head))
+    shelf.answer(5)
+    assert (len(parsed), bodies(other)) == (2, [b'"x"'])
+
+
+@on_bench
+async def test_what_comes_behind_a_write_on_the_shortcut_waits_for_it():
+    shelf = Shelf()
+    wire = fast_bench(shelf.routes).connect()
+    for number in (0, 1):
+        wire.receive(save(b"%d" % number))
+        shelf.answer(number)
+    wire.receive(save(b"2"))
+    wire.receive(save(b"3") + HOT)
+    shelf.answer(3)
+    assert bodies(wire) == [b'"0"', b'"1"']
+    shelf.answer(2)
+    assert bodies(wire) == [b'"0"', b'"1"', b'"2"', b'"3"', b'{"query": "a=1"}']
+
+
+@on_bench
+async def test_an_answer_on_the_shortcut_waits_for_a_client_that_does_not_read():
+    shelf = Shelf()
+    shelf.routes.read(b"GET", b"/large", lambda _: Answer(200, b"x" * 100_000))
+    bench = fast_bench(shelf.routes)
+    wire = bench.connect(reads=False)
+    for number in (0, 1):
+        wire.receive(save(b"%d" % number))
+        shelf.answer(number)
+    wire.receive(save(b"2"))
+    wire.protocol.pause_writing()
+    shelf.answer(2)
+    assert bodies(wire) == [b'"0"', b'"1"']
+    wire.protocol.resume_writing()
+    assert bodies(wire) == [b'"0"', b'"1"', b'"2"']
+    wire.receive(save(b"3"))
+    shelf.answer(3)
+    assert len(bodies(wire)) == 4
+
+
+@on_bench
+async def test_a_later_read_sees_headers_and_may_answer_at_once():
+    seen = []
+
+    def whoami(request: HotRequest, reply: Reply) -> None:
+        seen.append(request)
+        reply(Answer(200, request.header(b"authorization") or b"nobody"))
+
+    routes = RouteTable()
+    routes.later(b"GET", b"/me", whoami)
+    wire = fast_bench(routes).connect()
+    for token in (b"1", b"1", b"2", b"1"):
+        wire.receive(b"GET /me?q HTTP/1.1\r\nAuthorization: %b\r\n\r\n" % token)
+    assert bodies(wire) == [b"1", b"1", b"2", b"1"]
+    assert {(request.query, request.body) for request in seen} == {(b"q", b"")}
+    assert wire.writes == 4
+    wire.receive(b"GET /me HTTP/1.1\r\nContent-Length: 1\r\n\r\nx")
+    assert len(seen) == 4, "a read has no body"
+
+
+@pytest.mark.parametrize("usual", [0, 2])
+@on_bench
+async def test_when_nobody_knows_nothing_is_said(usual):
+    shelf = Shelf()
+    wire = fast_bench(shelf.routes).connect()
+    for number in range(usual):
+        wire.receive(save(b"x"))
+        shelf.answer(number)
+    wire.receive(save(b"1"))
+    wire.receive(save(b"2") + HOT)
+    shelf.answer(usual + 1)
+    shelf.waiting[usual][1](UNKNOWN)
+    assert wire.ended
+    assert bodies(wire) == [b'"x"'] * usual
+    assert wire.late_writes == 0
+
+
+@on_bench
+async def test_answers_before_the_unknown_one_are_given():
+    shelf = Shelf()
+    wire = fast_bench(shelf.routes).connect()
+    wire.receive(save(b"1") + save(b"2"))
+    shelf.waiting[1][1](UNKNOWN)
+    assert not wire.ended
+    shelf.answer(0)
+    assert bodies(wire) == [b'"1"']
+    assert wire.ended
