@@ -26,7 +26,9 @@ def memory_store() -> Iterator[StoreUnderTest]:
 def postgres_store(django_db_setup, django_db_blocker) -> Iterator[StoreUnderTest]:
     with django_db_blocker.unblock(), wiring.connect() as connection:
         conninfo = f"{connection.info.dsn} password={connection.info.password}"
-    writer = PostgresWriter(connect=wiring.connect, oldest_ns=lambda: 1_000_000_000, limits=LIMITS)
+    writer = PostgresWriter(
+        connect=wiring.connect, oldest_ns=lambda: 3_600_000_000_000, limits=LIMITS
+    )
     pool = AsyncConnectionPool(
         conninfo, min_size=0, max_size=2, kwargs={"autocommit": True}, open=False
     )

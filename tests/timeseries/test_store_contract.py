@@ -245,3 +245,26 @@ def test_an_unknown_tag_is_told_from_a_silent_one(store: StoreUnderTest) -> None
             case.ask(Query(tag, EPOCH_NS, EPOCH_NS + 1))
         with pytest.raises(UnknownTagError):
             case.exported(tag, EPOCH_NS, EPOCH_NS + 1)
+
+
+def test_what_is_past_the_retention_goes_and_all_else_stays(store: StoreUnderTest) -> None:
+    case = store.case()
+    # Older than anything that other tests keep.
+    old_ns = EPOCH_NS - 5000 * HOUR_NS
+    kept = [Measurement(old_ns + 100 * HOUR_NS, case.tag("a"), [1.0])]
+    gone = [Measurement(old_ns, case.tag(tag), [2.0]) for tag in "ab"]
+    case.append(kept + gone)
+    case.drain_all()
+    assert len(case.tags()) == 2
+    retained = store.writer.retain(
+        oldest_ns=old_ns + 90 * HOUR_NS, newest_ns=old_ns + 91 * HOUR_NS, streams=[case.stream]
+    )
+    assert retained.tags >= 1
+    assert case.tags() == [(case.tag("a"), kept[0].time, kept[0].time, 1)]
+    assert case.exported(case.tag("a"), 0, EPOCH_NS) == [(kept[0].time, [1.0])]
+    with pytest.raises(UnknownTagError):
+        case.exported(case.tag("b"), 0, EPOCH_NS)
+    # And one that was forgotten may come again.
+    case.append(case.own([message(1, 3.0, tag="b")]))
+    case.drain_all()
+    assert case.exported(case.tag("b"), 0, 2 * EPOCH_NS) == [(EPOCH_NS + 1, [3.0])]

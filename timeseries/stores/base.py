@@ -20,6 +20,8 @@ from timeseries.batches import BadPayloadError, Batch, Rows
 from timeseries.records import Query, Series, TagSummary
 
 log = getLogger(__name__)
+# What was accepted may wait in the stream before it is stored: so much longer it is kept.
+GRACE_NS = 600_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,18 @@ class Health:
 
     ok: bool
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What keeping the retention did: partitions made and dropped by name, tags without any
+    measurement left, and writers that were forgotten.
+    """
+
+    made: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    tags: int = 0
+    writers: int = 0
 
 
 class StoreWriter(Protocol):
@@ -44,6 +58,12 @@ class StoreWriter(Protocol):
 
     def settle(self, stream: str, writer: bytes, seq: int) -> bool:
         """True if the entry is stored; otherwise it is made sure that it never will be."""
+
+    def retain(self, *, oldest_ns: int, newest_ns: int, streams: Sequence[Stream]) -> Retained:
+        """Let go of what is before `oldest_ns`, though not at once of all of it, and make room up
+        to `newest_ns`; forget writers that have long left `streams`. To be called every few
+        minutes, by any number of processes.
+        """
 
     def close(self) -> None:
         """Let go of the connection."""

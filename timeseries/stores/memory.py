@@ -4,7 +4,7 @@ For tests, where the others must agree with it, and for trying things out.
 """
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from runtime.stream import Stream
 from timeseries.batches import Rows
 from timeseries.records import Query, Series, TagSummary, UnknownTagError
 from timeseries.sampling import aggregator, samples_at, series
-from timeseries.stores.base import Health, batch_of
+from timeseries.stores.base import GRACE_NS, Health, Retained, batch_of
 
 PAGE_ROWS = 1_000
 
@@ -61,6 +61,16 @@ class MemoryWriter:
         if not stored:
             self._seqs[stream, writer] = seq
         return stored
+
+    def retain(self, *, oldest_ns: int, newest_ns: int, streams: Sequence[Stream]) -> Retained:
+        """Let go of what is before `oldest_ns`, but for what may still come."""
+        for rows in self._tags.values():
+            for time_ns in [time_ns for time_ns in rows if time_ns < oldest_ns - GRACE_NS]:
+                del rows[time_ns]
+        silent = [tag for tag, rows in self._tags.items() if not rows]
+        for tag in silent:
+            del self._tags[tag]
+        return Retained(tags=len(silent))
 
     def close(self) -> None:
         """Nothing to let go of."""

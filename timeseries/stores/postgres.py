@@ -17,18 +17,46 @@ from typing import Any
 import numpy as np
 import psycopg
 from psycopg import Connection, Cursor
-from psycopg.errors import UniqueViolation
+from psycopg.errors import CheckViolation, ForeignKeyViolation, UniqueViolation
 
-from runtime.drain import Drained, DrainLimits, DrainTables, drain_once, settle
+from runtime.drain import (
+    Drained,
+    DrainLimits,
+    DrainTables,
+    drain_once,
+    forget_writers,
+    settle,
+)
 from runtime.stream import Entry, Stream
 from timeseries.batches import Batch, Ints
-from timeseries.partitions import HOUR_NS, Partition, make_partitions, partitions
+from timeseries.partitions import (
+    HOUR_NS,
+    Partition,
+    drop_partitions,
+    make_partitions,
+    partitions,
+)
 from timeseries.records import StoreAwayError
-from timeseries.stores.base import batch_of
+from timeseries.stores.base import GRACE_NS, Retained, batch_of
 from timeseries.stores.packed import copy_rows
 
 log = getLogger(__name__)
 TABLES = DrainTables(cursor="timeseries_streamcursor", writer="timeseries_streamwriter")
+
+# From the hour that was under way so long before the newest one, partitions are made ahead.
+_AHEAD_NS = 3 * HOUR_NS
+# An hour that a partition is kept for, because the partition is wider, is kept as well.
+_FORGET_HOURS = """
+DELETE FROM timeseries_taghour AS hour WHERE hour.hour_ns < %s AND NOT EXISTS (
+    SELECT FROM timeseries_measurement AS kept
+    WHERE kept.tag_id = hour.tag_id AND kept.time_ns = hour.last_ns
+)
+"""
+# A batch that gives the tag an hour meanwhile keeps it, or fails and makes it again.
+_FORGET_TAGS = """
+DELETE FROM timeseries_tag AS tag
+WHERE NOT EXISTS (SELECT FROM timeseries_taghour AS hour WHERE hour.tag_id = tag.id)
+"""
 
 _COPY = "COPY timeseries_measurement (time_ns, tag_id, values) FROM STDIN BINARY"
 _STAGE = """
@@ -84,24 +112,33 @@ class PostgresWriter:
     ) -> None:
         self._connect = connect
         self._limits = limits or DrainLimits()
+        self._partition_hours = partition_hours
         self._apply = Apply(oldest_ns=oldest_ns, partition_hours=partition_hours)
         self._connection: Connection[Any] | None = None
 
     def drain(self, stream: Stream) -> Drained:
         """Store what waits in the stream, then trim it. Raises StoreAwayError, RedisError."""
         try:
-            return drain_once(
-                connection=self._connected(),
-                stream=stream,
-                apply=self._apply,
-                tables=TABLES,
-                limits=self._limits,
-            )
+            try:
+                return self._drain(stream)
+            except (ForeignKeyViolation, CheckViolation):
+                # A tag or a partition that was remembered is gone: the retention has passed.
+                self._apply.forget()
+                return self._drain(stream)
         except BaseException as error:
             self.close()
             if isinstance(error, psycopg.Error):
                 raise StoreAwayError(f"PostgreSQL: {error}") from error
             raise
+
+    def _drain(self, stream: Stream) -> Drained:
+        return drain_once(
+            connection=self._connected(),
+            stream=stream,
+            apply=self._apply,
+            tables=TABLES,
+            limits=self._limits,
+        )
 
     def settle(self, stream: str, writer: bytes, seq: int) -> bool:
         """True if the entry is stored; otherwise it never will be. Raises StoreAwayError."""
@@ -112,6 +149,37 @@ class PostgresWriter:
         except psycopg.Error as error:
             self.close()
             raise StoreAwayError(f"PostgreSQL: {error}") from error
+
+    def retain(self, *, oldest_ns: int, newest_ns: int, streams: Sequence[Stream]) -> Retained:
+        """Make partitions ahead, drop those past the retention. Raises StoreAwayError."""
+        try:
+            connection = self._connected()
+            made = self._make_ahead(connection, oldest_ns, newest_ns)
+            dropped = drop_partitions(connection, oldest_ns - GRACE_NS)
+            oldest_hour_ns = (oldest_ns - GRACE_NS) // HOUR_NS * HOUR_NS
+            connection.execute(_FORGET_HOURS, (oldest_hour_ns,))
+            return Retained(
+                made=made,
+                dropped=tuple(dropped),
+                tags=connection.execute(_FORGET_TAGS).rowcount,
+                writers=sum(
+                    forget_writers(connection=connection, stream=stream, tables=TABLES)
+                    for stream in streams
+                ),
+            )
+        except psycopg.Error as error:
+            self.close()
+            raise StoreAwayError(f"PostgreSQL: {error}") from error
+
+    def _make_ahead(
+        self, connection: Connection[Any], oldest_ns: int, newest_ns: int
+    ) -> tuple[str, ...]:
+        first_ns = max(oldest_ns, newest_ns - _AHEAD_NS) // HOUR_NS * HOUR_NS
+        hours_ns = list(range(first_ns, newest_ns + 1, HOUR_NS))
+        with connection.transaction(), connection.cursor() as cursor:
+            before = {each.name for each in partitions(cursor)}
+            after = make_partitions(cursor, hours_ns, self._partition_hours)
+        return tuple(each.name for each in after if each.name not in before)
 
     def _connected(self) -> Connection[Any]:
         if self._connection is None or self._connection.closed:
@@ -164,7 +232,7 @@ class Apply:
         np.maximum.at(self._last_ns, batch.codes, batch.times_ns)
 
     def _kept(self, batch: Batch) -> Batch:
-        kept = batch.times_ns >= self._oldest_ns()
+        kept = batch.times_ns >= self._oldest_ns() - GRACE_NS
         if kept.all():
             return batch
         log.warning("%d measurements came after their retention", len(batch) - int(kept.sum()))

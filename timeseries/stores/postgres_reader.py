@@ -26,16 +26,15 @@ from timeseries.stores.packed import floats, rows_of
 PAGE_ROWS = 50_000
 # Fewer rows than this are aggregated faster than another thread is asked to.
 _AT_ONCE_ROWS = 500
-# More tags than this are forgotten and asked for again.
-_TAGS_REMEMBERED = 100_000
 
-_TAG = "SELECT id FROM timeseries_tag WHERE name = %s"
+_KNOWN = "SELECT 1 FROM timeseries_tag WHERE name = %s"
 LAST = """
 SELECT sample.place, found.values
 FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS sample (before, at, place),
 LATERAL (
     SELECT values FROM timeseries_measurement
-    WHERE tag_id = %s AND time_ns > sample.before AND time_ns <= sample.at
+    WHERE tag_id = (SELECT id FROM timeseries_tag WHERE name = %s)
+    AND time_ns > sample.before AND time_ns <= sample.at
     ORDER BY time_ns DESC LIMIT 1
 ) AS found
 """
@@ -44,7 +43,8 @@ SELECT count(*), string_agg(int8send(time_ns), ''),
 string_agg(int2send((length(values) / 8)::smallint), ''), string_agg(values, '')
 FROM (
     SELECT time_ns, values FROM timeseries_measurement
-    WHERE tag_id = %s AND time_ns > %s AND time_ns <= %s ORDER BY time_ns LIMIT %s
+    WHERE tag_id = (SELECT id FROM timeseries_tag WHERE name = %s)
+    AND time_ns > %s AND time_ns <= %s ORDER BY time_ns LIMIT %s
 ) AS page
 """
 _TAGS = """
@@ -68,21 +68,22 @@ class PostgresReader:
     def __init__(self, pool: AsyncConnectionPool[Any], *, limit_s: float) -> None:
         self._pool = pool
         self._limit_s = limit_s
-        self._ids: dict[str, int] = {}
 
     async def sample(self, query: Query) -> Series:
         """The answer to `query`. Raises UnknownTagError, StoreAwayError."""
         async with self._answering() as connection:
-            tag_id = await self._tag_id(connection, query.tag)
             if query.aggregate == "last":
-                return await self._last(connection, tag_id, query)
+                return await self._last(connection, query)
             worker = aggregator(query)
-            pages = self._pages(connection, tag_id, query.start_ns, query.end_ns)
+            pages = self._pages(connection, query.tag, query.start_ns, query.end_ns)
+            rows = None
             async for rows in pages:
                 if len(rows) <= _AT_ONCE_ROWS:
                     worker.add(rows)
                 else:
                     await asyncio.to_thread(worker.add, rows)
+            if rows is None:
+                await self._check_known(connection, query.tag)
             return series(query, worker.samples())
 
     async def tags(self) -> list[TagSummary]:
@@ -99,10 +100,10 @@ class PostgresReader:
         before_ns = start_ns - 1
         while True:
             async with self._answering() as connection:
-                tag_id = await self._tag_id(connection, tag)
-                rows = await self._page(connection, tag_id, before_ns, end_ns - 1)
-            if rows is None:
-                return
+                rows = await self._page(connection, tag, before_ns, end_ns - 1)
+                if rows is None:
+                    await self._check_known(connection, tag)
+                    return
             yield rows
             before_ns = int(rows.times_ns[-1])
 
@@ -138,25 +139,18 @@ class PostgresReader:
         except psycopg.Error as error:
             raise StoreAwayError(f"the store does not answer: {error}") from error
 
-    async def _tag_id(self, connection: psycopg.AsyncConnection[Any], tag: str) -> int:
-        known = self._ids.get(tag)
-        if known is not None:
-            return known
-        row = await (await connection.execute(_TAG, (tag,))).fetchone()
-        if row is None:
+    async def _check_known(self, connection: psycopg.AsyncConnection[Any], tag: str) -> None:
+        """Nothing was found: because there is nothing, or because there is no such tag?"""
+        if await (await connection.execute(_KNOWN, (tag,))).fetchone() is None:
             raise UnknownTagError(tag)
-        if len(self._ids) >= _TAGS_REMEMBERED:
-            self._ids.clear()
-        self._ids[tag] = row[0]
-        return int(row[0])
 
-    async def _last(
-        self, connection: psycopg.AsyncConnection[Any], tag_id: int, query: Query
-    ) -> Series:
+    async def _last(self, connection: psycopg.AsyncConnection[Any], query: Query) -> Series:
         times_ns = query.times_ns()
         async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(LAST, ([-1, *times_ns[:-1]], times_ns, tag_id))
+            await cursor.execute(LAST, ([-1, *times_ns[:-1]], times_ns, query.tag))
             found = {place: floats(values) for place, values in await cursor.fetchall()}
+        if not found:
+            await self._check_known(connection, query.tag)
         values: list[tuple[float, ...] | None] = []
         latest = None
         for place in range(1, len(times_ns) + 1):
@@ -165,18 +159,18 @@ class PostgresReader:
         return series(query, samples_at(times_ns, values))
 
     async def _pages(
-        self, connection: psycopg.AsyncConnection[Any], tag_id: int, after_ns: int, to_ns: int
+        self, connection: psycopg.AsyncConnection[Any], tag: str, after_ns: int, to_ns: int
     ) -> AsyncIterator[Rows]:
-        while (rows := await self._page(connection, tag_id, after_ns, to_ns)) is not None:
+        while (rows := await self._page(connection, tag, after_ns, to_ns)) is not None:
             yield rows
             if len(rows) < PAGE_ROWS:
                 return
             after_ns = int(rows.times_ns[-1])
 
     async def _page(
-        self, connection: psycopg.AsyncConnection[Any], tag_id: int, after_ns: int, to_ns: int
+        self, connection: psycopg.AsyncConnection[Any], tag: str, after_ns: int, to_ns: int
     ) -> Rows | None:
         async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(_PAGE, (tag_id, after_ns, to_ns, PAGE_ROWS))
+            await cursor.execute(_PAGE, (tag, after_ns, to_ns, PAGE_ROWS))
             row = await cursor.fetchone()
         return rows_of(*row[1:]) if row and row[0] else None
