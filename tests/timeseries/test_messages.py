@@ -16,7 +16,7 @@ from timeseries.messages import (
 NOW_NS = 1_700_000_000_000_000_000
 S_NS = 1_000_000_000
 ACCEPTANCE = Acceptance(retention_s=86_400, ahead_s=60, now_ns=lambda: NOW_NS)
-GOOD = {"time": NOW_NS, "tag": "a", "values": [1.5]}
+GOOD: dict[str, object] = {"time": NOW_NS, "tag": "a", "values": [1.5]}
 TIME_WORDS = "time: must be an integer, nanoseconds since 1970"
 TAG_WORDS = "tag: must be a text of 1 to 20 characters"
 VALUES_WORDS = "values: must be an array of 1 to 64 finite numbers"
@@ -24,7 +24,7 @@ OBJECT_WORDS = "must be an object with time, tag and values"
 AHEAD_WORDS = "time: is more than 60 s ahead of the server's clock"
 BACK_WORDS = "time: is more than 24 h back, which is no longer kept"
 
-REFUSED = [
+REFUSED: list[tuple[bytes, str]] = [
     (b"", "body: is not valid JSON"),
     (b"{", "body: is not valid JSON"),
     (b"\xff", "body: is not valid JSON"),
@@ -36,45 +36,54 @@ REFUSED = [
     (b"[]", f"body: {OBJECT_WORDS}"),
     (b"null", f"body: {OBJECT_WORDS}"),
     (json.dumps(GOOD).encode() + b"x", "body: is not valid JSON"),
-    *(
-        (json.dumps({**GOOD, **change}).encode(), words)
-        for change, words in [
-            ({"time": 1.5}, TIME_WORDS),
-            ({"time": "1"}, TIME_WORDS),
-            ({"time": None}, TIME_WORDS),
-            ({"time": True}, TIME_WORDS),
-            ({"time": -1}, TIME_WORDS),
-            ({"time": 2**63}, TIME_WORDS),
-            ({"time": 10**400}, TIME_WORDS),
-            ({"time": NOW_NS + 60 * S_NS + 1}, AHEAD_WORDS),
-            ({"time": NOW_NS + 86_400 * S_NS}, AHEAD_WORDS),
-            ({"time": NOW_NS - 86_400 * S_NS - 1}, BACK_WORDS),
-            ({"time": 0}, BACK_WORDS),
-            ({"tag": ""}, TAG_WORDS),
-            ({"tag": "x" * 21}, TAG_WORDS),
-            ({"tag": 1}, TAG_WORDS),
-            ({"tag": None}, TAG_WORDS),
-            ({"tag": "a\0b"}, "tag: must not hold the character NUL"),
-            ({"values": []}, VALUES_WORDS),
-            ({"values": [1.0] * 65}, VALUES_WORDS),
-            ({"values": ["1"]}, VALUES_WORDS),
-            ({"values": [None]}, VALUES_WORDS),
-            ({"values": [True]}, VALUES_WORDS),
-            ({"values": [[1]]}, VALUES_WORDS),
-            ({"values": 1}, VALUES_WORDS),
-            ({"values": [10**400]}, VALUES_WORDS),
-            ({"unit": "K"}, "unit: is not a field"),
-        ]
-    ),
-    *(
-        (json.dumps({k: v for k, v in GOOD.items() if k != name}).encode(), f"{name}: is required")
-        for name in GOOD
-    ),
 ]
+# What is changed in a good message, and what is then wrong with it.
+BAD_FIELDS: list[tuple[dict[str, object], str]] = [
+    ({"time": 1.5}, TIME_WORDS),
+    ({"time": "1"}, TIME_WORDS),
+    ({"time": None}, TIME_WORDS),
+    ({"time": True}, TIME_WORDS),
+    ({"time": -1}, TIME_WORDS),
+    ({"time": 2**63}, TIME_WORDS),
+    ({"time": 10**400}, TIME_WORDS),
+    ({"time": NOW_NS + 60 * S_NS + 1}, AHEAD_WORDS),
+    ({"time": NOW_NS + 86_400 * S_NS}, AHEAD_WORDS),
+    ({"time": NOW_NS - 86_400 * S_NS - 1}, BACK_WORDS),
+    ({"time": 0}, BACK_WORDS),
+    ({"tag": ""}, TAG_WORDS),
+    ({"tag": "x" * 21}, TAG_WORDS),
+    ({"tag": 1}, TAG_WORDS),
+    ({"tag": None}, TAG_WORDS),
+    ({"tag": "a\0b"}, "tag: must not hold the character NUL"),
+    ({"values": []}, VALUES_WORDS),
+    ({"values": [1.0] * 65}, VALUES_WORDS),
+    ({"values": ["1"]}, VALUES_WORDS),
+    ({"values": [None]}, VALUES_WORDS),
+    ({"values": [True]}, VALUES_WORDS),
+    ({"values": [[1]]}, VALUES_WORDS),
+    ({"values": 1}, VALUES_WORDS),
+    ({"values": [10**400]}, VALUES_WORDS),
+    ({"unit": "K"}, "unit: is not a field"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD_FIELDS)
+def test_refused_fields(change, words):
+    refuse(json.dumps({**GOOD, **change}).encode(), words)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_no_field_may_be_left_out(name):
+    rest = {key: value for key, value in GOOD.items() if key != name}
+    refuse(json.dumps(rest).encode(), f"{name}: is required")
 
 
 @pytest.mark.parametrize(("body", "words"), REFUSED)
 def test_refused(body, words):
+    refuse(body, words)
+
+
+def refuse(body: bytes, words: str) -> None:
     with pytest.raises(InvalidMessageError) as caught:
         ACCEPTANCE.message(body)
     assert str(caught.value) == words

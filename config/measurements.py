@@ -1,0 +1,111 @@
+"""What an api worker runs for the time series: the group commit of measurements, and the reads.
+
+Made and started on the worker's loop, after the fork; its routes are hot, and the same handlers
+stand behind Django's views.
+"""
+
+import asyncio
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+
+from config import env
+from config.doors import response_of
+from config.faults import RETRY_AFTER_S
+from runtime.commit import CommitLimits, GroupCommit
+from runtime.guard import Guard
+from runtime.http.errors import error_answer
+from runtime.http.routes import RouteTable
+from timeseries import opening
+from timeseries.export import Exports, ExportsBusyError, read_export_query
+from timeseries.fastpath import Item, SaveDoors, encode_items
+from timeseries.queries import InvalidQueryError, Reach
+from timeseries.questions import Questions
+from timeseries.records import StoreAwayError, UnknownTagError
+from timeseries.stores.base import StoreReader
+
+# Questions wait for a connection here rather than in PostgreSQL.
+_QUESTIONS_MOST = 64
+_EXPORTS_MOST = 2
+_BEGIN_EXPORT_S = 30.0
+
+
+class Measurements:
+    """One worker's time series. `running` is the one of this process."""
+
+    running: "Measurements | None" = None
+
+    def __init__(self) -> None:
+        self.commit: GroupCommit[Item] = GroupCommit(
+            name=opening.STREAM,
+            url=settings.REDIS_URL,
+            shards=settings.TIMESERIES_SHARDS,
+            encode=encode_items,
+            settle=opening.settle,
+            limits=CommitLimits(
+                stream_max_bytes=env.value("STREAM_MAX_BYTES"),
+                deadline_s=env.value("INGEST_DEADLINE_S"),
+            ),
+        )
+        self.reach: Reach = opening.new_reach()
+
+    async def start(self) -> None:
+        """Connect; goes on without the stores, and answers 503 until they are there."""
+        self.loop = asyncio.get_running_loop()
+        await self.commit.start()
+        self.reader: StoreReader = await opening.open_reader()
+        self.exports = Exports(self.reader, most=_EXPORTS_MOST)
+        self._questions = Questions(
+            reader=self.reader,
+            reach=self.reach,
+            most=_QUESTIONS_MOST,
+            # The store keeps to its own limit; this one is for what is done with its answer.
+            timeout_s=2 * settings.TIMESERIES_READ_S,
+        )
+        Measurements.running = self
+
+    def add_routes(self, table: RouteTable, guard: Guard) -> None:
+        """Add the durable writes behind the guard, and the reads. To be called once started."""
+        doors = SaveDoors(self.commit.submit, opening.new_acceptance())
+        table.write(b"POST", b"/save", guard.protect(doors.save))
+        table.write(b"POST", b"/save/batch", guard.protect(doors.batch))
+        questions = self._questions
+        table.later(b"GET", b"/api", questions.sample)
+        table.later(b"GET", b"/api/tags", questions.tags)
+        table.later(b"GET", b"/api/grafana/rows", questions.grafana_rows)
+        table.write(b"POST", b"/api/grafana/metrics", questions.grafana_metrics)
+        table.write(b"POST", b"/api/grafana/search", questions.grafana_metrics)
+        table.write(b"POST", b"/api/grafana/query", questions.grafana_query)
+
+    async def stop(self) -> None:
+        """Answer what was taken, then close. Nothing may arrive any more."""
+        Measurements.running = None
+        await self._questions.stop()
+        await self.commit.stop()
+        await self.reader.close()
+
+
+def export_view(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/export`. For threads other than the loop's."""
+    running = Measurements.running
+    if running is None:
+        return _busy("server: is not serving yet")
+    query = str(request.META.get("QUERY_STRING", "")).encode()
+    try:
+        asked = read_export_query(query, running.reach)
+        beginning = asyncio.run_coroutine_threadsafe(running.exports.begin(asked), running.loop)
+        export = beginning.result(_BEGIN_EXPORT_S)
+    except InvalidQueryError as error:
+        return response_of(error_answer(400, str(error)))
+    except UnknownTagError as error:
+        return response_of(error_answer(404, str(error)))
+    except ExportsBusyError as error:
+        return _busy(str(error))
+    except (StoreAwayError, TimeoutError):
+        return _busy("store: does not answer, or not in time")
+    # Django calls its `close` when the answer is over, however it ends.
+    return StreamingHttpResponse(export, content_type=export.content_type)
+
+
+def _busy(msg: str) -> HttpResponseBase:
+    return response_of(error_answer(503, msg, retry_after_s=RETRY_AFTER_S))

@@ -1,0 +1,381 @@
+"""The reads over the store in memory: answers, mistakes, bounds."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from runtime.http.answer import Answer
+from runtime.http.routes import HotRequest
+from timeseries.batches import Rows
+from timeseries.export import Exports, ExportsBusyError, read_export_query
+from timeseries.queries import InvalidQueryError, Reach
+from timeseries.questions import Questions
+from timeseries.records import Query, Series, StoreAwayError, TagSummary, UnknownTagError
+from timeseries.stores.memory import Memory, MemoryReader
+
+S_NS = 1_000_000_000
+NOW_NS = 1_700_000_000 * S_NS
+REACH = Reach(retention_s=86_400, grace_s=10, now_ns=lambda: NOW_NS)
+HOUR_AGO_NS = NOW_NS - 3600 * S_NS
+RANGE = f"start={HOUR_AGO_NS}&end={NOW_NS}"
+
+
+@pytest.fixture
+def memory():
+    memory = Memory()
+    memory.tags["a"] = {HOUR_AGO_NS + n * S_NS: [float(n), n / 2] for n in range(3600)}
+    memory.tags["b&c"] = {HOUR_AGO_NS: [0.1]}
+    return memory
+
+
+def questions(reader, **bounds) -> Questions:
+    return Questions(reader=reader, reach=REACH, **{"most": 4, "timeout_s": 5.0, **bounds})
+
+
+def request(query: str = "", body: bytes = b"") -> HotRequest:
+    return HotRequest(query.encode(), body, [], "127.0.0.1")
+
+
+def ask(reader, handler: str, query: str = "", body: bytes = b"") -> tuple[int, object]:
+    async def asked() -> Answer:
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        getattr(questions(reader), handler)(request(query, body), answered.set_result)
+        return await answered
+
+    answer = asyncio.run(asked())
+    return answer.status, json.loads(answer.body)
+
+
+def test_samples(memory):
+    status, answer = ask(MemoryReader(memory), "sample", f"tag=a&{RANGE}&samples=4")
+    assert status == 200
+    assert answer == {
+        "tagName": "a",
+        "start": HOUR_AGO_NS,
+        "end": NOW_NS,
+        "samples": [
+            {"time": HOUR_AGO_NS + n * 900 * S_NS, "values": [float(at), at / 2]}
+            for n, at in [(1, 900), (2, 1800), (3, 2700), (4, 3599)]
+        ],
+    }
+
+
+@pytest.mark.parametrize("samples", [1, 1000, 4999, 10_000])
+def test_long_answers_are_the_same(memory, samples):
+    """However many pieces an answer is written in."""
+    reader = MemoryReader(memory)
+    query = Query("a", HOUR_AGO_NS, NOW_NS, samples)
+    series = asyncio.run(reader.sample(query))
+    _, answer = ask(reader, "sample", f"tag=a&{RANGE}&samples={samples}")
+    assert isinstance(answer, dict)
+    assert [(each["time"], each["values"]) for each in answer["samples"]] == [
+        (each.time, each.values) for each in series.samples
+    ]
+
+
+def test_tags(memory):
+    assert ask(MemoryReader(memory), "tags") == (
+        200,
+        {
+            "tags": [
+                {"tag": "a", "first": HOUR_AGO_NS, "last": NOW_NS - S_NS, "count": 3600},
+                {"tag": "b&c", "first": HOUR_AGO_NS, "last": HOUR_AGO_NS, "count": 1},
+            ]
+        },
+    )
+
+
+WHOLE = "must be a whole number from"
+BAD_QUERIES = [
+    ("", "tag: must have 1 to 20 characters"),
+    (f"tag=&{RANGE}", "tag: must have 1 to 20 characters"),
+    (f"tag={'x' * 21}&{RANGE}", "tag: must have 1 to 20 characters"),
+    (f"tag=%00&{RANGE}", "tag: must have 1 to 20 characters"),
+    (f"tag=a&tag=b&{RANGE}", "tag: is given more than once"),
+    ("tag=a&end=1", "start: is required"),
+    ("tag=a&start=1", "end: is required"),
+    ("tag=a&start=x&end=1", f"start: {WHOLE} 0 to {2**63 - 1}"),
+    ("tag=a&start=-1&end=1", f"start: {WHOLE} 0 to {2**63 - 1}"),
+    (f"tag=a&start=1&end={2**63}", f"end: {WHOLE} 0 to {2**63 - 1}"),
+    (f"tag=a&start=1&end={'9' * 5000}", f"end: {WHOLE} 0 to {2**63 - 1}"),
+    ("tag=a&start=1.0&end=2", f"start: {WHOLE} 0 to {2**63 - 1}"),
+    ("tag=a&start=٣&end=4", f"start: {WHOLE} 0 to {2**63 - 1}"),
+    (f"tag=a&start={NOW_NS}&end={NOW_NS}", "start: must be before end"),
+    (
+        f"tag=a&start={NOW_NS - 86_410 * S_NS - 1}&end={NOW_NS}",
+        "start: must not be further back than the retention, 86400 s",
+    ),
+    (f"tag=a&{RANGE}&samples=0", f"samples: {WHOLE} 1 to 10000"),
+    (f"tag=a&{RANGE}&samples=10001", f"samples: {WHOLE} 1 to 10000"),
+    (f"tag=a&{RANGE}&samples=ten", f"samples: {WHOLE} 1 to 10000"),
+    (f"tag=a&{RANGE}&agg=median", "agg: must be one of last, first, min, max, mean, count, lttb"),
+]
+
+
+@pytest.mark.parametrize(("query", "msg"), BAD_QUERIES)
+def test_bad_queries(memory, query, msg):
+    assert ask(MemoryReader(memory), "sample", query) == (400, {"msg": msg})
+
+
+def test_whole_retention_may_be_asked_for(memory):
+    """Though the request takes a moment to arrive."""
+    query = f"tag=a&start={NOW_NS - 86_401 * S_NS}&end={NOW_NS}&unknown=1&agg="
+    assert ask(MemoryReader(memory), "sample", query)[0] == 200
+
+
+def test_unknown_tag(memory):
+    assert ask(MemoryReader(memory), "sample", f"tag=x%20%26&{RANGE}") == (
+        404,
+        {"msg": "tag: there is no tag 'x &'"},
+    )
+
+
+class Broken(MemoryReader):
+    """A store that is away, stuck or has a mistake in it."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__(Memory())
+        self.error = error
+
+    async def sample(self, query: Query) -> Series:
+        await self._fail()
+        return await super().sample(query)
+
+    async def tags(self) -> list[TagSummary]:
+        await self._fail()
+        return await super().tags()
+
+    async def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+        await asyncio.Event().wait()
+
+
+def test_a_store_that_is_away_is_not_quoted():
+    status, answer = ask(Broken(StoreAwayError("host=10.0.0.7 refused")), "tags")
+    assert (status, answer) == (503, {"msg": "store: does not answer, or not in time"})
+
+
+def test_mistakes_are_answered(caplog):
+    assert ask(Broken(KeyError("x")), "tags") == (500, {"msg": "internal error"})
+    assert "KeyError" in caplog.text
+
+
+def test_bounds(memory):
+    """Beyond `most` nobody waits, beyond `timeout_s` nobody waits any longer."""
+
+    async def asked() -> list[Answer]:
+        answers: list[Answer] = []
+        asking = questions(Broken(None), most=2, timeout_s=0.05)
+        for _ in range(3):
+            asking.tags(request(), answers.append)
+        assert [answer.status for answer in answers] == [503]
+        await asking.stop()
+        asking.tags(request(), answers.append)
+        return answers
+
+    answers = asyncio.run(asked())
+    words = [json.loads(answer.body)["msg"] for answer in answers]
+    assert [answer.status for answer in answers] == [503] * 4
+    assert all(dict(answer.headers)[b"retry-after"] == b"1" for answer in answers)
+    assert words == [
+        "server: too many questions are being answered already",
+        "store: did not answer in time",
+        "store: did not answer in time",
+        "server: is stopping",
+    ]
+
+
+# -- Grafana --------------------------------------------------------------------------------------
+
+
+def test_grafana_rows(memory):
+    ms = HOUR_AGO_NS // 1_000_000
+    query = f"tag=a&tag=b%26c&from={ms}&to={NOW_NS // 1_000_000}&samples=2"
+    status, rows = ask(MemoryReader(memory), "grafana_rows", query)
+    assert status == 200
+    assert rows == [
+        {"time": ms + 1_800_000, "tag": "a", "value1": 1800.0, "value2": 900.0},
+        {"time": ms + 3_600_000, "tag": "a", "value1": 3599.0, "value2": 1799.5},
+        {"time": ms + 1_800_000, "tag": "b&c", "value1": 0.1},
+        {"time": ms + 3_600_000, "tag": "b&c", "value1": 0.1},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "msg"),
+    [
+        ("from=1&to=2", "tag: must be given 1 to 20 times"),
+        ("tag=a&from=x&to=2", f"from: {WHOLE} 0 to {(2**63 - 1) // 10**6}"),
+        ("tag=a&to=2", f"from: {WHOLE} 0 to {(2**63 - 1) // 10**6}"),
+        ("tag=a&from=1&to=2", "from: must be before to, and what lies between still be kept"),
+        ("tag=&from=1&to=2", "tag: must have 1 to 20 characters"),
+        ("&".join(f"tag={n}" for n in range(21)), "tag: must be given 1 to 20 times"),
+    ],
+)
+def test_bad_grafana_rows(memory, query, msg):
+    assert ask(MemoryReader(memory), "grafana_rows", query) == (400, {"msg": msg})
+
+
+def panel(*targets: Mapping[str, object], **more: object) -> bytes:
+    """As the data source posts it: with much that is of no use to us."""
+    span = {"from": "2023-11-14T21:13:20.000Z", "to": "2023-11-14T22:13:20.000Z", "raw": {}}
+    return json.dumps(
+        {"app": "dashboard", "range": span, "targets": targets, "intervalMs": 1000, **more}
+    ).encode()
+
+
+def test_grafana_query(memory):
+    body = panel(
+        {"refId": "A", "target": "a", "payload": {"agg": "count", "element": 1}},
+        {"refId": "B", "target": "b&c", "payload": ""},
+        {"refId": "C", "target": "a", "hide": True},
+        {"refId": "D"},
+        maxDataPoints=2,
+    )
+    ms = HOUR_AGO_NS // 1_000_000
+    assert ask(MemoryReader(memory), "grafana_query", "", body) == (
+        200,
+        [
+            {"target": "a 1", "datapoints": [[1800, ms + 1_800_000], [1799, ms + 3_600_000]]},
+            {"target": "b&c", "datapoints": [[0.1, ms + 1_800_000], [0.1, ms + 3_600_000]]},
+        ],
+    )
+
+
+def test_grafana_looks_back_as_far_as_there_is(memory):
+    body = json.dumps(
+        {
+            "range": {"from": "2020-01-01T00:00:00Z", "to": "2023-11-14T22:13:20Z"},
+            "targets": [{"target": "b&c"}],
+            "maxDataPoints": 1,
+        }
+    ).encode()
+    status, answer = ask(MemoryReader(memory), "grafana_query", "", body)
+    assert (status, answer) == (
+        200,
+        [{"target": "b&c", "datapoints": [[0.1, NOW_NS // 1_000_000]]}],
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"range":{"from":"2023-11-14T21:13:20","to":"2023-11-14T22:13:20"},"targets":[]}',
+        b'{"range":{"from":"0001-01-01T00:00:00Z","to":"2023-11-14T22:13:20Z"},"targets":[]}',
+        panel(*[{"target": "a"}] * 21),
+        panel({"target": "x" * 21}),
+        panel({"target": "a", "payload": {"agg": "median"}}),
+        panel({"target": "a"}, maxDataPoints=0),
+    ],
+)
+def test_bad_panels(memory, body):
+    assert ask(MemoryReader(memory), "grafana_query", "", body)[0] == 400
+
+
+def test_grafana_metrics(memory):
+    assert ask(MemoryReader(memory), "grafana_metrics") == (200, ["a", "b&c"])
+
+
+# -- export ---------------------------------------------------------------------------------------
+
+
+def export(reader, query: str) -> bytes:
+    async def read() -> bytes:
+        exports = Exports(reader, most=1)
+        begun = await exports.begin(read_export_query(query.encode(), REACH))
+        with pytest.raises(ExportsBusyError):
+            await exports.begin(read_export_query(query.encode(), REACH))
+        pieces = [piece async for piece in begun]
+        begun.close()
+        begun.close()
+        (await exports.begin(read_export_query(query.encode(), REACH))).close()
+        return b"".join(pieces)
+
+    return asyncio.run(read())
+
+
+def test_export_csv(memory):
+    lines = export(MemoryReader(memory), f"tag=a&{RANGE}").decode().splitlines()
+    assert lines[:3] == [
+        "time,value1,value2",
+        f"{HOUR_AGO_NS},0.0,0.0",
+        f"{HOUR_AGO_NS + S_NS},1.0,0.5",
+    ]
+    assert len(lines) == 3601
+
+
+def test_export_csv_of_different_widths(memory):
+    memory.tags["w"] = {HOUR_AGO_NS: [1.0], HOUR_AGO_NS + 1: [1.0, 2.0, 3.0]}
+    assert export(MemoryReader(memory), f"tag=w&{RANGE}").decode().splitlines() == [
+        "time,value1,value2,value3",
+        f"{HOUR_AGO_NS},1.0,,",
+        f"{HOUR_AGO_NS + 1},1.0,2.0,3.0",
+    ]
+
+
+def test_export_of_nothing(memory):
+    query = f"tag=a&start={NOW_NS}&end={NOW_NS + 1}"
+    assert export(MemoryReader(memory), query) == b"time,value1\n"
+    assert export(MemoryReader(memory), f"{query}&format=ndjson") == b""
+
+
+def test_export_lines_can_be_sent_again(memory):
+    text = export(MemoryReader(memory), f"tag=a&{RANGE}&format=ndjson")
+    sent = [json.loads(line) for line in text.splitlines()]
+    assert sent[1] == {"time": HOUR_AGO_NS + S_NS, "tag": "a", "values": [1.0, 0.5]}
+    assert {each["time"]: each["values"] for each in sent} == memory.tags["a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "msg"),
+    [
+        (f"tag=a&{RANGE}&format=xml", "format: must be csv or ndjson"),
+        ("tag=a&end=1", "start: is required"),
+    ],
+)
+def test_bad_exports(query, msg):
+    with pytest.raises(InvalidQueryError, match=msg):
+        read_export_query(query.encode(), REACH)
+
+
+class Failing(MemoryReader):
+    """Fails at the first piece, or after it."""
+
+    async def export(self, tag: str, start_ns: int, end_ns: int) -> AsyncIterator[Rows]:
+        if tag == "late":
+            yield self._rows("a")
+        raise StoreAwayError("gone")
+
+
+def test_exports_that_fail_make_room(memory):
+    async def run() -> None:
+        exports = Exports(Failing(memory), most=1)
+        for _ in range(2):
+            with pytest.raises(StoreAwayError):
+                await exports.begin(read_export_query(f"tag=a&{RANGE}".encode(), REACH))
+        late = await exports.begin(read_export_query(f"tag=late&{RANGE}".encode(), REACH))
+        with pytest.raises(StoreAwayError):
+            _ = [piece async for piece in late]
+        late.close()
+        unknown = Exports(MemoryReader(memory), most=1)
+        with pytest.raises(UnknownTagError):
+            await unknown.begin(read_export_query(f"tag=x&{RANGE}".encode(), REACH))
+
+    asyncio.run(run())
+
+
+def test_clock():
+    """The reach moves with the clock."""
+    now_ns = time.time_ns()
+    reach = Reach(retention_s=60, grace_s=0, now_ns=lambda: now_ns)
+    reach.check(now_ns - 60 * S_NS)
+    now_ns += 1
+    with pytest.raises(InvalidQueryError):
+        reach.check(now_ns - 60 * S_NS - 1)

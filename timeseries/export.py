@@ -1,0 +1,127 @@
+"""Raw measurements of a tag as a stream of CSV or JSON lines: checked, bounded, piece by piece."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from threading import BoundedSemaphore
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from runtime.errors import BusyError
+from timeseries.batches import Rows
+from timeseries.queries import InvalidQueryError, Reach, Span, given_parameters, read_span
+from timeseries.records import Measurement
+from timeseries.stores.base import StoreReader
+
+Format = Literal["csv", "ndjson"]
+CONTENT_TYPES: dict[Format, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "ndjson": "application/x-ndjson",
+}
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class ExportsBusyError(BusyError):
+    """As many exports as a worker bears are under way."""
+
+    def __init__(self) -> None:
+        super().__init__("server: too many exports are under way")
+
+
+class ExportQuery(NamedTuple):
+    """What is to be exported, and how."""
+
+    span: Span
+    format: Format
+
+
+def read_export_query(query: bytes, reach: Reach) -> ExportQuery:
+    """The query of `GET /api/export`; InvalidQueryError names the parameter."""
+    given = given_parameters(query, ("tag", "start", "end", "format"))
+    asked = given.get("format", "csv")
+    for each in CONTENT_TYPES:
+        if each == asked:
+            return ExportQuery(read_span(given, reach), each)
+    raise InvalidQueryError("format: must be csv or ndjson")
+
+
+class Exports:
+    """The exports of one worker: at most `most` at a time."""
+
+    def __init__(self, reader: StoreReader, *, most: int) -> None:
+        self._reader = reader
+        self._room = BoundedSemaphore(most)
+
+    async def begin(self, asked: ExportQuery) -> "Export":
+        """An export whose first piece is there, so that what can go wrong has gone wrong by now:
+        UnknownTagError, StoreAwayError, ExportsBusyError. Close it when it is over.
+        """
+        if not self._room.acquire(blocking=False):
+            raise ExportsBusyError
+        try:
+            chunks = self._reader.export(*asked.span)
+            first = await anext(chunks, None)
+        except BaseException:
+            self._room.release()
+            raise
+        return Export(asked, first, chunks, self._room)
+
+
+class Export:
+    """An asynchronous iterator over the bytes. `close` may be called from any thread."""
+
+    def __init__(
+        self,
+        asked: ExportQuery,
+        first: Rows | None,
+        chunks: AsyncIterator[Rows],
+        room: BoundedSemaphore,
+    ) -> None:
+        self.content_type = CONTENT_TYPES[asked.format]
+        self._asked = asked
+        self._first = first
+        self._chunks = chunks
+        self._room: BoundedSemaphore | None = room
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        first, tag = self._first, self._asked.span.tag
+        width = int(first.counts.max()) if first is not None else 1
+        if self._asked.format == "csv":
+            yield csv_header(width)
+        if first is None:
+            return
+        yield await self._written(first, tag, width)
+        self._first = None
+        async for rows in self._chunks:
+            yield await self._written(rows, tag, width)
+
+    async def _written(self, rows: Rows, tag: str, width: int) -> bytes:
+        # In a thread: the loop goes on while tens of thousands of numbers become text.
+        if self._asked.format == "csv":
+            return await asyncio.to_thread(csv_lines, rows, width)
+        return await asyncio.to_thread(json_lines, rows, tag)
+
+    def close(self) -> None:
+        """Make room for another export. Closing twice does nothing."""
+        room, self._room = self._room, None
+        if room is not None:
+            room.release()
+
+
+def csv_header(width: int) -> bytes:
+    """The first line: as many values as the first piece's widest measurement has."""
+    return ",".join(["time", *(f"value{n}" for n in range(1, width + 1))]).encode() + b"\n"
+
+
+def csv_lines(rows: Rows, width: int) -> bytes:
+    """A line a measurement, with empty cells where it has fewer values than `width`."""
+    lines = [
+        f"{time_ns},{','.join(map(repr, values))}{',' * max(0, width - len(values))}\n"
+        for time_ns, values in rows
+    ]
+    return "".join(lines).encode()
+
+
+def json_lines(rows: Rows, tag: str) -> bytes:
+    """A message a line, as `/save/batch` takes them."""
+    return _encode_lines([Measurement(time_ns, tag, values) for time_ns, values in rows])

@@ -1,0 +1,118 @@
+"""Opens the store that the settings name, for the processes that read and write it.
+
+Nothing here is shared: who opens something closes it.
+"""
+
+import time
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from psycopg_pool import AsyncConnectionPool
+
+from runtime.drain import DrainLimits
+from runtime.redis_where import RedisClient, open_redis
+from runtime.stream import Stream, stream_key
+from timeseries.messages import Acceptance
+from timeseries.queries import Reach
+from timeseries.stores.base import StoreReader, StoreWriter
+from timeseries.stores.postgres import PostgresWriter
+from timeseries.stores.postgres_reader import PostgresReader
+
+STREAM = "timeseries"
+STORES = ("postgres", "kdb")
+# What a request for all that is kept may lose on its way.
+GRACE_S = 10.0
+_WRITE_LIMITS = DrainLimits(entries=5_000, payload_bytes=24 * 1024 * 1024)
+_NS_PER_S = 1_000_000_000
+
+
+def open_streams(client: RedisClient | None = None) -> list[Stream]:
+    """All shards of the stream, as drains see them."""
+    client = client or open_redis(settings.REDIS_URL)
+    return [
+        Stream(client, stream_key(STREAM, shard)) for shard in range(settings.TIMESERIES_SHARDS)
+    ]
+
+
+def new_acceptance() -> Acceptance:
+    """What decides which messages are accepted."""
+    return Acceptance(
+        retention_s=settings.TIMESERIES_RETENTION_S,
+        ahead_s=settings.TIMESERIES_AHEAD_S,
+        now_ns=time.time_ns,
+    )
+
+
+def new_reach() -> Reach:
+    """What decides how far back may be asked."""
+    return Reach(retention_s=settings.TIMESERIES_RETENTION_S, grace_s=GRACE_S, now_ns=time.time_ns)
+
+
+def oldest_ns() -> int:
+    """What is before this is past the retention."""
+    return time.time_ns() - settings.TIMESERIES_RETENTION_S * _NS_PER_S
+
+
+def open_writer(store: str = "") -> StoreWriter:
+    """The writing side of `store`, by default the one that the settings name."""
+    store = store or settings.TIMESERIES_STORE
+    if store == "postgres":
+        return PostgresWriter(
+            connect=_connect,
+            oldest_ns=oldest_ns,
+            limits=_WRITE_LIMITS,
+            partition_hours=settings.TIMESERIES_PARTITION_HOURS,
+        )
+    raise ImproperlyConfigured(f"TIMESERIES_STORE: there is no store {store!r}")
+
+
+def settle(stream: str, writer: bytes, seq: int) -> bool:
+    """Decide whether a writer's batch counts; see `StoreWriter.settle`. For threads."""
+    store = open_writer()
+    try:
+        return store.settle(stream, writer, seq)
+    finally:
+        store.close()
+
+
+async def open_reader() -> StoreReader:
+    """The reading side of the store, on the running loop. Does not wait for the store."""
+    if settings.TIMESERIES_STORE == "postgres":
+        pool = _reading_pool()
+        await pool.open(wait=False)
+        return PostgresReader(pool, limit_s=settings.TIMESERIES_READ_S)
+    raise ImproperlyConfigured(f"TIMESERIES_STORE: there is no store {settings.TIMESERIES_STORE!r}")
+
+
+def _parameters(options: str) -> dict[str, Any]:
+    """How Django connects, for connections of our own in autocommit."""
+    parameters = connections["default"].get_connection_params()
+    for name in ("cursor_factory", "context", "pool", "server_side_binding", "prepare_threshold"):
+        parameters.pop(name, None)
+    parameters.pop("isolation_level", None)
+    options = f"{parameters.pop('options', '')} -c timezone=UTC {options}"
+    return {**parameters, "options": options, "autocommit": True}
+
+
+def _connect() -> psycopg.Connection[Any]:
+    return psycopg.connect(**_parameters(""))
+
+
+def _reading_pool() -> AsyncConnectionPool[Any]:
+    limit_ms = int(settings.TIMESERIES_READ_S * 1_000)
+    return AsyncConnectionPool(
+        kwargs=_parameters(f"-c statement_timeout={limit_ms} -c default_transaction_read_only=on"),
+        min_size=1,
+        max_size=settings.TIMESERIES_READERS,
+        max_idle=60,
+        timeout=settings.TIMESERIES_READ_S,
+        # After PostgreSQL was restarted the pool holds dead connections: each would cost a read.
+        check=AsyncConnectionPool.check_connection,
+        # As Django's own pool: it tries on for as long as PostgreSQL is away.
+        reconnect_timeout=86_400,
+        name="timeseries-readers",
+        open=False,
+    )
