@@ -5,6 +5,10 @@ notes the highest batch number of each writer beside what it applied. Only after
 entries removed. Wherever this ends, starting again is right: what was committed is known by its
 number, whatever Redis still holds, and what was not is read again.
 
+A batch that was refused to its sender must not count if it turns up after all. That one batch is
+noted in the table of writers, as a row whose `writer` is the writer's id and the batch's number in
+8 bytes: batches before it may be safe in the stream, and count.
+
 The lock is the transaction's, and PostgreSQL ends a transaction that stands idle. So a drainer
 that was stopped in its tracks loses lock and transaction together; when it wakes it can only fail.
 
@@ -116,7 +120,13 @@ def settle(
     with connection.transaction(), connection.cursor() as cursor:
         if _seqs(cursor, stream, [writer], tables)[writer] >= seq:
             return True
-        _note_writers(cursor, stream, {writer: seq}, tables)
+        cursor.execute(
+            tables.query(
+                "INSERT INTO {writer} (stream, writer, seq, updated_at) VALUES (%s, %s, %s, now())"
+                " ON CONFLICT DO NOTHING"
+            ),
+            (stream, _refusal(writer, seq), seq),
+        )
     return False
 
 
@@ -155,15 +165,18 @@ def _apply_news(
 ) -> list[Entry]:
     writers = sorted({entry.writer for entry in entries if entry.writer})
     seqs = _seqs(cursor, key, writers, tables)
+    refused = _refused(cursor, key, writers, tables)
     news = []
     for entry in entries:
         if not entry.writer:
             news.append(entry)
         elif entry.seq > seqs[entry.writer]:
             seqs[entry.writer] = entry.seq
-            news.append(entry)
+            if _refusal(entry.writer, entry.seq) not in refused:
+                news.append(entry)
     if news:
         apply(cursor, news)
+    if writers:
         _note_writers(cursor, key, seqs, tables)
     last = entries[-1]
     cursor.execute(
@@ -200,6 +213,28 @@ def _seqs(
         (key, writers),
     )
     return {bytes(writer): seq for writer, seq in cursor.fetchall()}
+
+
+def _refusal(writer: bytes, seq: int) -> bytes:
+    """Whom the row of a refused batch names as its writer."""
+    return writer + seq.to_bytes(8, "big")
+
+
+def _refused(
+    cursor: Cursor[Any], key: str, writers: list[bytes], tables: DrainTables
+) -> set[bytes]:
+    """The refusals of batches of these writers, whose rows this transaction holds: no other can
+    come before it ends.
+    """
+    cursor.execute(
+        tables.query(
+            "SELECT known.writer FROM unnest(%s::bytea[]) AS new (writer)"
+            " JOIN {writer} AS known ON known.stream = %s AND known.writer > new.writer"
+            r" AND known.writer < new.writer || '\xffffffffffffffff'::bytea"
+        ),
+        (writers, key),
+    )
+    return {bytes(writer) for (writer,) in cursor.fetchall()}
 
 
 def _note_writers(

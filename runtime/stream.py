@@ -17,6 +17,7 @@ import redis
 from runtime.redis_where import RedisClient
 
 WRITER_BYTES = 16
+_SEQ_DIGITS = 18
 # How many entries are asked for at first; then as many as should fit into what is left.
 _FIRST_COUNT = 16
 
@@ -151,8 +152,10 @@ def _at_ms(entry_id: bytes) -> int:
 
 
 def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    writer, seq, payload = fields.get(b"w"), fields.get(b"s"), fields.get(b"b")
-    if not writer or seq is None or not seq.isdigit() or payload is None:
+    writer, seq, payload = fields.get(b"w", b""), fields.get(b"s", b""), fields.get(b"b")
+    # What PostgreSQL could not note as writer and number is not ours either.
+    ours = 0 < len(writer) <= WRITER_BYTES and seq.isdigit() and len(seq) <= _SEQ_DIGITS
+    if not ours or payload is None:
         foreign = b"\n".join(b"%b: %b" % pair for pair in fields.items())
         return Entry(entry_id, _at_ms(entry_id), b"", 0, foreign)
     return Entry(entry_id, _at_ms(entry_id), writer, int(seq), payload)

@@ -196,19 +196,34 @@ def test_settling_what_was_applied(stream: Stream, sink: Sink) -> None:
     assert sink.items() == ["a"]
 
 
-def test_settling_what_was_not_applied_keeps_it_out(stream: Stream, sink: Sink) -> None:
+def test_settling_what_was_not_applied_keeps_just_that_out(stream: Stream, sink: Sink) -> None:
     writer = new_writer()
     assert not sink.settle(KEY, writer, 1)
+    assert not sink.settle(KEY, writer, 1)
     add(writer, 1, "a")
+    # Acknowledged, and still in the stream when the next one is refused: it counts.
     add(writer, 2, "b")
     assert not sink.settle(KEY, writer, 3)
     add(writer, 3, "c")
     drained = sink.drain(stream)
-    assert (drained.applied, drained.repeated) == (0, 3)
-    assert sink.items() == []
+    assert (drained.applied, drained.repeated) == (1, 2)
+    assert sink.items() == ["b"]
+    add(writer, 3, "c")
     add(writer, 4, "d")
     sink.drain(stream)
-    assert sink.items() == ["d"]
+    assert sink.items() == ["b", "d"]
+
+
+def test_refusals_that_are_all_that_is_there(stream: Stream, sink: Sink) -> None:
+    writer = new_writer()
+    add(writer, 1, "a")
+    sink.drain(stream)
+    assert not sink.settle(KEY, writer, 2)
+    add(writer, 2, "b")
+    assert sink.drain(stream).applied == 0
+    add(writer, 2, "b")
+    assert sink.drain(stream).repeated == 1
+    assert sink.items() == ["a"]
 
 
 def test_settling_waits_for_the_drain_that_is_at_it(stream: Stream, sink: Sink) -> None:
