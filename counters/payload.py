@@ -1,9 +1,10 @@
 """The counters' stream entries: a batch of increments folded into sums, as compact bytes.
 
 Layout, little-endian, version 1: a byte `1`; a block of sums; the number of groups (uint32); then
-each group: the length of its idempotency key (uint16), the key in UTF-8, a block. A block is its
-length n (uint32), n counter keys of 16 bytes, n sums (int64). Increments under an idempotency key
-stay a group of their own, since only the drain can tell whether they count.
+each group: the length of its idempotency key (uint16), the key in UTF-8, a block. A block is the
+number of increments folded into it (uint32), its length n (uint32), n counter keys of 16 bytes, n
+sums (int64). Increments under an idempotency key stay a group of their own, since only the drain
+can tell whether they count.
 
 Columns, not rows: two calls of `struct` read a block of any length. On one slow core folding costs
 0.14 µs an increment, writing 0.16 µs a sum, and reading it into the drain's sums 0.16 µs.
@@ -18,9 +19,8 @@ from counters.records import IDEMPOTENCY_KEY_CHARACTERS_MAX, VALUE_MAX, Incremen
 _VERSION = b"\x01"
 _KEY_BYTES = 16
 _UINT32 = struct.Struct("<I")
+_TWO_UINT32 = struct.Struct("<II")
 _UINT16 = struct.Struct("<H")
-# A character takes four bytes at most.
-_IDEMPOTENCY_BYTES_MAX = 4 * IDEMPOTENCY_KEY_CHARACTERS_MAX
 # What an increment takes of the group commit's limit: its key and its value.
 ITEM_BYTES = _KEY_BYTES + 8
 
@@ -30,8 +30,12 @@ class PayloadError(ValueError):
 
 
 class Block(NamedTuple):
-    """Counter keys (16 bytes each), and what each grows by: 1 … 2^63-1. A key may come twice."""
+    """Counter keys (16 bytes each), and what each grows by: 1 … 2^63-1. A key may come twice.
 
+    `increments` is how many were folded into it.
+    """
+
+    increments: int
     keys: tuple[bytes, ...]
     sums: tuple[int, ...]
 
@@ -54,18 +58,22 @@ def encode_payload(items: Iterable[Item]) -> bytes:
     """Fold items into the bytes of one stream entry."""
     sums: dict[int, int] = {}
     groups: list[Keyed] = []
+    increments = 0
     for item in items:
         if isinstance(item, Increment):
             key = item.key.int
             sums[key] = sums.get(key, 0) + item.value
+            increments += 1
         elif isinstance(item, Keyed):
             groups.append(item)
         else:
             _fold(item, sums)
-    parts = [_VERSION, _encode_block(sums), _UINT32.pack(len(groups))]
+            increments += len(item)
+    parts = [_VERSION, _encode_block(increments, sums), _UINT32.pack(len(groups))]
     for group in groups:
         text = group.idempotency_key.encode()
-        parts += [_UINT16.pack(len(text)), text, _encode_block(_fold(group.increments, {}))]
+        block = _encode_block(len(group.increments), _fold(group.increments, {}))
+        parts += [_UINT16.pack(len(text)), text, block]
     return b"".join(parts)
 
 
@@ -77,11 +85,12 @@ def _fold(increments: Sequence[Increment], sums: dict[int, int]) -> dict[int, in
     return sums
 
 
-def _encode_block(sums: Mapping[int, int]) -> bytes:
+def _encode_block(increments: int, sums: Mapping[int, int]) -> bytes:
     try:
-        return _encode_columns(sums, sums.values())
+        columns = _encode_columns(sums, sums.values())
     except struct.error:
-        return _encode_columns(*zip(*_split(sums), strict=True))
+        columns = _encode_columns(*zip(*_split(sums), strict=True))
+    return _UINT32.pack(increments) + columns
 
 
 def _encode_columns(keys: Collection[int], values: Collection[int]) -> bytes:
@@ -124,7 +133,7 @@ def _decode_groups(payload: bytes, offset: int) -> tuple[tuple[Group, ...], int]
         (length,) = _UINT16.unpack_from(payload, offset)
         offset += _UINT16.size
         text = payload[offset : offset + length].decode()
-        if not 0 < length <= _IDEMPOTENCY_BYTES_MAX or "\x00" in text:
+        if not 0 < len(text) <= IDEMPOTENCY_KEY_CHARACTERS_MAX or "\x00" in text:
             raise PayloadError("an idempotency key that cannot be one")
         block, offset = _decode_block(payload, offset + length)
         groups.append(Group(text, block))
@@ -132,8 +141,8 @@ def _decode_groups(payload: bytes, offset: int) -> tuple[tuple[Group, ...], int]
 
 
 def _decode_block(payload: bytes, offset: int) -> tuple[Block, int]:
-    (count,) = _UINT32.unpack_from(payload, offset)
-    offset += _UINT32.size
+    increments, count = _TWO_UINT32.unpack_from(payload, offset)
+    offset += _TWO_UINT32.size
     end = offset + count * (_KEY_BYTES + 8)
     if end > len(payload):
         raise PayloadError(f"{count} sums in {len(payload)} bytes")
@@ -142,4 +151,4 @@ def _decode_block(payload: bytes, offset: int) -> tuple[Block, int]:
     sums = struct.unpack_from(f"<{count}q", payload, offset + count * _KEY_BYTES)
     if count and min(sums) < 1:
         raise PayloadError("a sum below 1")
-    return Block(keys, sums), end
+    return Block(increments, keys, sums), end

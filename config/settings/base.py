@@ -242,6 +242,34 @@ CELERY_BEAT_SCHEDULE = {
         # A run that waited longer than its own interval is superseded by the next one.
         "options": {"expires": env.value("EXPIRY_INTERVAL_S")},
     },
+    **{
+        # One entry a shard: shards are drained side by side.
+        f"drain-counters-{shard}": {
+            "task": "counters.tasks.drain",
+            "schedule": 1.0,
+            "args": (shard,),
+            "options": {"expires": 1.0},
+        }
+        for shard in range(env.value("COUNTERS_SHARDS"))
+    },
+    "reconcile-counters": {
+        "task": "counters.tasks.reconcile",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
+    "retain-counters": {
+        "task": "counters.tasks.retain",
+        "schedule": 600.0,
+        "options": {"expires": 600.0},
+    },
+}
+
+COUNTERS_SHARDS: int = env.value("COUNTERS_SHARDS")
+# Days that the history of counters is kept, by the width of its buckets in seconds.
+COUNTERS_KEPT_DAYS: dict[int, int] = {
+    60: env.value("COUNTERS_MINUTES_KEPT_DAYS"),
+    3_600: env.value("COUNTERS_HOURS_KEPT_DAYS"),
+    86_400: env.value("COUNTERS_DAYS_KEPT_DAYS"),
 }
 
 LOGGING = logging_config(level=env.value("LOG_LEVEL"), form=env.value("LOG_FORMAT"))

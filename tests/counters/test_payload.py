@@ -1,5 +1,6 @@
 """What is folded into a stream entry comes out of it, and damage is noticed."""
 
+import struct
 from collections import Counter
 from uuid import UUID, uuid4
 
@@ -20,10 +21,12 @@ IDEMPOTENCY_KEYS = st.text(
 )
 ITEMS = st.lists(INCREMENTS | BATCHES | st.builds(Keyed, IDEMPOTENCY_KEYS, BATCHES), max_size=8)
 
+NONE, ONE = struct.pack("<I", 0), struct.pack("<I", 1)
+
 
 def added(block: Block) -> Counter[bytes]:
     sums: Counter[bytes] = Counter()
-    for key, value in zip(*block, strict=True):
+    for key, value in zip(block.keys, block.sums, strict=True):
         assert 1 <= value <= VALUE_MAX
         sums[key] += value
     return sums
@@ -47,11 +50,13 @@ def test_sums_and_groups_come_back_exactly(items: list[Item]) -> None:
             plain += [item] if isinstance(item, Increment) else item
     payload = decode_payload(encode_payload(items))
     assert added(payload.block) == expected(plain)
+    assert payload.block.increments == len(plain)
     assert [group.idempotency_key for group in payload.groups] == [
         each.idempotency_key for each in keyed
     ]
     for group, each in zip(payload.groups, keyed, strict=True):
         assert added(group.block) == expected(list(each.increments))
+        assert group.block.increments == len(each.increments)
 
 
 def test_a_key_takes_its_place_once_however_often_it_comes() -> None:
@@ -83,12 +88,12 @@ def test_any_bytes_are_a_payload_or_a_named_error(noise: bytes) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"\x02" + b"\x00" * 8,
-        b"\x01\xff\xff\xff\xff" + b"\x00" * 4,
-        b"\x01" + b"\x00" * 4 + b"\xff\xff\xff\xff",
-        b"\x01\x01\x00\x00\x00" + b"\x00" * 24 + b"\x00" * 4,
-        b"\x01\x01\x00\x00\x00" + b"\x00" * 16 + b"\xff" * 8 + b"\x00" * 4,
-        b"\x01" + b"\x00" * 4 + b"\x01\x00\x00\x00" + b"\x00\x00" + b"\x00" * 4,
+        b"\x02" + NONE * 3,
+        b"\x01" + NONE + b"\xff" * 4 + NONE,
+        b"\x01" + NONE * 2 + b"\xff" * 4,
+        b"\x01" + ONE * 2 + b"\x00" * 24 + NONE,
+        b"\x01" + ONE * 2 + b"\x00" * 16 + b"\xff" * 8 + NONE,
+        b"\x01" + NONE * 2 + ONE + b"\x00\x00" + NONE * 2,
     ],
     ids=["version", "blocks", "groups", "zero", "negative", "no idempotency key"],
 )

@@ -1,0 +1,185 @@
+"""The drain of one shard: from its stream into the tables, then into the cache of totals.
+
+`runtime.drain` makes it exactly once; here is what a batch means. A pass takes what has arrived,
+up to a limit that follows how long the last pass took: little enough that a transaction stays
+short, much enough that a counter is written once for all its increments.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from logging import getLogger
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from psycopg import Cursor, DataError, IntegrityError
+
+from counters.applying import Applied, apply_entries, bury
+from counters.figures import add_figures
+from counters.folding import Dead
+from counters.models import DeadLetter
+from counters.postgres import connect
+from counters.totals import Mark, TotalsCache, totals_cache
+from runtime.drain import Drained, DrainLimits, DrainTables, drain_once
+from runtime.redis_where import RedisClient, open_redis
+from runtime.stream import Entry, Stream, stream_key
+
+log = getLogger(__name__)
+
+TABLES = DrainTables(cursor="counters_streamcursor", writer="counters_streamwriter")
+_ENTRIES_MAX = 20_000
+_BYTES_MIN, _BYTES_START, _BYTES_MAX = 2**18, 2**22, 2**25
+# A transaction is to take about this long: half of what the table may be behind.
+_LONG_S, _SHORT_S = 1.0, 0.25
+
+
+@dataclass
+class Pass:
+    """What one run of the drain did; `standby` when another drainer has the stream."""
+
+    standby: bool = False
+    more: bool = False
+    entries: int = 0
+    increments: int = 0
+    dead: int = 0
+
+
+class ShardDrain:
+    """Drains one shard; for one thread at a time. Connects when it is first run."""
+
+    def __init__(self, shard: int, *, client: RedisClient, cache: TotalsCache) -> None:
+        self.stream = Stream(client, stream_key("counters", shard))
+        self._client: Any = client
+        self._cache = cache
+        self._limits = DrainLimits(entries=_ENTRIES_MAX, payload_bytes=_BYTES_START)
+        self._applied: Applied | None = None
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def run(self) -> Pass:
+        """Apply the oldest entries, once. redis.RedisError and psycopg.Error: nothing is known
+        to be applied, and the next run does it.
+        """
+        seconds, micros = self._client.time(**self._at())
+        began_s = time.monotonic()
+        self._applied = None
+        try:
+            drained = self._drain()
+            if not drained.standby:
+                self._publish(drained, seconds * 1000 + micros // 1000)
+        except psycopg.Error:
+            self.close()
+            raise
+        self._adapt(time.monotonic() - began_s, drained)
+        applied = self._applied or Applied()
+        self._count(applied)
+        return Pass(
+            standby=drained.standby,
+            more=drained.more,
+            entries=drained.applied + drained.repeated,
+            increments=applied.increments,
+            dead=applied.dead,
+        )
+
+    def close(self) -> None:
+        """Close the connection to PostgreSQL; the next run opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            self._connection = connect()
+        return self._connection
+
+    def _drain(self) -> Drained:
+        return drain_once(
+            connection=self._connected(),
+            stream=self.stream,
+            apply=self._apply,
+            tables=TABLES,
+            limits=self._limits,
+        )
+
+    def _at(self) -> dict[str, Any]:
+        """In a cluster: whose clock. The stream's own node gives its entries their times."""
+        nodes = getattr(self._client, "get_node_from_key", None)
+        return {} if nodes is None else {"target_nodes": nodes(self.stream.key)}
+
+    def _apply(self, cursor: Cursor[Any], entries: list[Entry]) -> None:
+        try:
+            with cursor.connection.transaction():
+                self._applied = apply_entries(cursor, self.stream.key, entries)
+        except (DataError, IntegrityError):
+            # Something that PostgreSQL will never take: it must not stand in the way of the rest.
+            self._applied = self._apply_singly(cursor, entries)
+
+    def _apply_singly(self, cursor: Cursor[Any], entries: Sequence[Entry]) -> Applied:
+        whole = Applied(steps=0)
+        for entry in entries:
+            try:
+                with cursor.connection.transaction():
+                    applied = apply_entries(cursor, self.stream.key, [entry])
+            except (DataError, IntegrityError) as error:
+                log.error("%s %s is refused: %s", self.stream.key, entry.id.decode(), error)  # noqa: TRY400
+                bury(cursor, self.stream.key, Dead(entry, str(error)), DeadLetter.Reason.REFUSED)
+                whole.dead += 1
+                continue
+            whole = whole.then(applied)
+        return whole
+
+    def _publish(self, drained: Drained, read_ms: int) -> None:
+        """Write totals through, after the commit and never before."""
+        until_ms = drained.at_ms if drained.more and drained.at_ms else read_ms
+        applied = self._applied
+        if applied is None or not applied.steps:
+            number = self._number()
+            self._cache.publish(self.stream.key, {}, before=number, mark=Mark(number, until_ms))
+            return
+        self._cache.publish(
+            self.stream.key,
+            applied.totals,
+            before=applied.number - applied.steps,
+            mark=Mark(applied.number, until_ms),
+        )
+
+    def _count(self, applied: Applied) -> None:
+        if applied.increments or applied.repeated or applied.dead:
+            add_figures(
+                self._cache.client,
+                applied=applied.increments,
+                repeated=applied.repeated,
+                dead=applied.dead,
+            )
+
+    def _number(self) -> int:
+        query = "SELECT number FROM counters_totalspass WHERE stream = %s"
+        row = self._connected().execute(query, (self.stream.key,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _adapt(self, took_s: float, drained: Drained) -> None:
+        size = self._limits.payload_bytes
+        if took_s > _LONG_S:
+            size = max(_BYTES_MIN, size // 2)
+        elif took_s < _SHORT_S and drained.more:
+            size = min(_BYTES_MAX, size * 2)
+        self._limits = replace(self._limits, payload_bytes=size)
+
+
+@cache
+def shard_drain(shard: int) -> ShardDrain:
+    """This process's drain of a shard."""
+    return ShardDrain(shard, client=open_redis(settings.REDIS_URL), cache=totals_cache())
+
+
+def drain_all(shard: int, *, until_s: float, stop: Callable[[], bool] = lambda: False) -> int:
+    """Run until the shard is empty, somebody else has it, `until_s` of the monotonic clock has
+    passed, or `stop()`; gives how many increments were applied. Errors as in `ShardDrain.run`.
+    """
+    increments = 0
+    while True:
+        done = shard_drain(shard).run()
+        increments += done.increments
+        if not done.more or time.monotonic() >= until_s or stop():
+            return increments

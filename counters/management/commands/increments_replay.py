@@ -1,0 +1,106 @@
+"""`manage.py increments_replay`: counts dead letters, or a journal of increments, after all."""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from counters.management.reporting import clear_errors
+from counters.payload import encode_payload
+from counters.records import Increment, InvalidIncrementError, Keyed, decode_increment
+from counters.selectors import open_dead_letters
+from counters.services import dead_letters_replay
+from counters.totals import streams
+from runtime.progress import progress
+from runtime.redis_where import open_redis
+from runtime.stream import Appender, AppendError
+
+CHUNK = 1_000
+_ACTOR = "increments_replay"
+
+
+class Command(BaseCommand):
+    help = (
+        "Sends the increments of a file, one JSON object a line as `POST /increment` takes it. "
+        "A run that was interrupted may be repeated within 24 hours: each part of a file counts "
+        "once. With --dead-letters instead: counts open dead letters, as far as there is room now."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, nargs="?", help="a journal, UTF-8")
+        parser.add_argument("--dead-letters", action="store_true", help="all open dead letters")
+        parser.add_argument("--dry-run", action="store_true", help="check, count nothing")
+
+    def handle(self, *args: Any, file: Path | None, **options: Any) -> None:
+        if (file is None) != options["dead_letters"]:
+            raise CommandError("name a file, or say --dead-letters")
+        with clear_errors():
+            if file is None:
+                self._replay_dead_letters(dry_run=options["dry_run"], **options)
+            else:
+                self._replay_file(file, dry_run=options["dry_run"], **options)
+
+    def _replay_dead_letters(self, *, dry_run: bool, **options: Any) -> None:
+        ids = open_dead_letters()
+        if dry_run:
+            self.stdout.write(f"{len(ids)} dead letters are open")
+            return
+        counted = left = 0
+        with progress("dead letters", total=len(ids), file=options.get("stderr")) as advance:
+            for start in range(0, len(ids), CHUNK):
+                done = dead_letters_replay(ids=ids[start : start + CHUNK], actor=_ACTOR)
+                counted, left = counted + done.counted, left + done.left
+                advance(min(start + CHUNK, len(ids)))
+        self.stdout.write(f"{counted} dead letters counted, {left} left")
+
+    def _replay_file(self, file: Path, *, dry_run: bool, **options: Any) -> None:
+        """Check the whole file first: a bad line must not leave half of it counted."""
+        total, digest = _check(file)
+        if dry_run:
+            self.stdout.write(f"{total} increments are good, nothing was counted")
+            return
+        client = open_redis(settings.REDIS_URL)
+        appender = Appender(client, streams()[0])
+        with progress("increments", total=total, file=options.get("stderr")) as advance:
+            lines, done, number = _increments(file), 0, 0
+            while chunk := list(islice(lines, CHUNK)):
+                keyed = Keyed(f"replay:{digest}:{number}", chunk)
+                try:
+                    appender.append(encode_payload([keyed]))
+                except AppendError as error:
+                    raise CommandError(
+                        f"redis cannot be used: {error}; run it again, nothing counts twice"
+                    ) from error
+                done, number = done + len(chunk), number + 1
+                advance(done)
+        client.close()
+        self.stdout.write(f"{total} increments sent")
+
+
+def _check(file: Path) -> tuple[int, str]:
+    """How many increments the file has, and a digest of its content."""
+    total = sum(1 for _ in _increments(file))
+    with file.open("rb") as opened:
+        return total, hashlib.file_digest(opened, "sha256").hexdigest()[:32]
+
+
+def _increments(file: Path) -> Iterator[Increment]:
+    """The file's increments; CommandError names the first bad line."""
+    try:
+        with file.open("rb") as opened:
+            for number, line in enumerate(opened, start=1):
+                if line.strip():
+                    yield _increment(file, number, line)
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from None
+
+
+def _increment(file: Path, number: int, line: bytes) -> Increment:
+    try:
+        return decode_increment(line)
+    except InvalidIncrementError as error:
+        raise CommandError(f"{file}: line {number}: {error}") from None
