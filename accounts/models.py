@@ -4,7 +4,7 @@ The project's user is its own model from the first migration: it cannot be chang
 """
 
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.auth.models import UserManager as DjangoUserManager
@@ -75,7 +75,7 @@ class User(AbstractUser):
     # The name of a picture that `accounts.pictures` keeps.
     image = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
 
-    objects = UserManager()
+    objects: ClassVar[UserManager] = UserManager()
 
     class Meta(AbstractUser.Meta):
         verbose_name = "user"

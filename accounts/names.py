@@ -76,12 +76,5 @@ def clean_password(given: object, *, field: str = "password") -> str:
     return given
 
 
-def known_text(given: object, *, field: str) -> str:
-    """A value that is only compared with what is kept: any text. InvalidFieldError for others."""
-    if not isinstance(given, str):
-        raise InvalidFieldError(field, "must be text")
-    return given
-
-
 def _has(text: str, categories: frozenset[str]) -> bool:
     return any(unicodedata.category(character) in categories for character in text)

@@ -33,6 +33,13 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         return {"username": self.username, "nickname": self.nickname, "image": self.image}
 
 
+class CheckedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that PostgreSQL found valid, and until when that may be believed (Unix time)."""
+
+    person: Person
+    until_s: float
+
+
 class OpenedSession(msgspec.Struct, frozen=True, kw_only=True):
     """A session that has just been opened, with the only copy of its token."""
 

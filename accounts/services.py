@@ -1,56 +1,292 @@
-"""Writes of users."""
+"""Every write of a person's account: registering, logging in and out, what they change themselves.
 
-from collections.abc import Callable, Mapping
+Each change that another process may remember is announced when it is committed, see
+`accounts.changes`. Errors are those of `accounts.errors`.
+"""
 
-from django.contrib.auth.models import Group, Permission
-from django.db import transaction
-from rest_framework.authtoken.models import Token
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
 
-from accounts.models import User
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
 
-OPERATORS_GROUP = "Operators"
-_OPERATORS_MAY = ("add_ad", "change_ad", "delete_ad", "view_ad", "view_adchange")
+from accounts import lockout
+from accounts.audit import Kind, audit_write
+from accounts.changes import announce_user
+from accounts.errors import (
+    BadCredentialsError,
+    SessionNotFoundError,
+    UsernameTakenError,
+)
+from accounts.logins import account_key, credentials_check
+from accounts.models import DEVICE_CHARACTERS, Session, User
+from accounts.names import clean_nickname, clean_password, clean_username, username_key
+from accounts.operators import (
+    operator_ensure,
+    operators_group_ensure,
+    token_revoke,
+    token_rotate,
+)
+from accounts.passwords import hash_pool, password_encode
+from accounts.people import OpenedSession, Person
+from accounts.pictures import picture_copy, picture_remove, picture_store
+from accounts.selectors import live, person_of, user_by_key
+from accounts.sessions import process_sessions, session_check
+from accounts.stages import stage
+from accounts.tokens import new_token, token_hash
+
+__all__ = [
+    "account_unlock",
+    "credentials_check",
+    "image_copy",
+    "image_remove",
+    "image_upload",
+    "nickname_change",
+    "operator_ensure",
+    "operators_group_ensure",
+    "password_change",
+    "session_check",
+    "session_close",
+    "session_end",
+    "session_open",
+    "session_reopen",
+    "sessions_close_all",
+    "sessions_close_others",
+    "token_revoke",
+    "token_rotate",
+    "user_register",
+]
 
 
-def operator_ensure(*, credentials: Callable[[], Mapping[str, str]]) -> bool:
-    """Make the first operator, with all permissions, when there is nobody yet; True when it did.
+def user_register(
+    *, username: object, password: object, nickname: object = "", address: str = ""
+) -> User:
+    """Make an account. InvalidFieldError, UsernameTakenError, BusyError."""
+    name = clean_username(username)
+    secret = clean_password(password)
+    shown_as = clean_nickname(nickname)
+    if user_by_key(username_key(name)) is not None:
+        raise UsernameTakenError
+    with hash_pool().place():
+        encoded = password_encode(secret)
+    user = User(username=name, nickname=shown_as, password=encoded)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+            audit_write(kind=Kind.REGISTER, user_id=user.pk, username=name, address=address)
+    except IntegrityError:
+        # Somebody was quicker while the password was hashed.
+        raise UsernameTakenError from None
+    return user
 
-    `credentials` gives `username`, `password` and `token`, and is asked only then. Where there are
-    people, it is theirs to say who works here: somebody renamed, dismissed or without a token since
-    stays so.
+
+def session_open(
+    *, username: str, password: str, device: str = "", address: str = ""
+) -> OpenedSession:
+    """Log in: a new session, whose token is known to nobody else from now on. `device` is what the
+    client says it is. BadCredentialsError, LockedError, BusyError.
     """
-    if User.objects.exists():
-        return False
-    given = credentials()
-    with transaction.atomic():
-        user = User.objects.create_superuser(given["username"], password=given["password"])
-        Token.objects.create(user=user, key=given["token"])
-    return True
+    user = credentials_check(username=username, password=password, address=address)
+    opened = _open(user, device, address)
+    # The password was right a moment ago; a packet that says the same may be given the same token.
+    process_sessions().passwords.remember(
+        key=user.username_key,
+        user_id=user.pk,
+        encoded=user.password,
+        password=password,
+        token=opened.token,
+    )
+    return opened
 
 
-def token_rotate(*, user: User) -> str:
-    """Give the user a new API token; the one before it, if any, stops working. Gives the key."""
-    with transaction.atomic():
-        # The row's lock puts two people who press the button at once in a line.
-        User.objects.select_for_update().get(pk=user.pk)
-        Token.objects.filter(user=user).delete()
-        return str(Token.objects.create(user=user).key)
-
-
-def token_revoke(*, user: User) -> None:
-    """Take the user's API token away; nothing happens when there is none."""
-    Token.objects.filter(user=user).delete()
-
-
-def operators_group_ensure() -> None:
-    """Make the group `Operators` exist: everything about ads, nothing about people.
-
-    A group that exists keeps the permissions it has: somebody may have changed them since.
+def session_reopen(*, username: str, password: str, address: str = "") -> OpenedSession | None:
+    """The session that this process opened for the same name and password within the last minute,
+    if it is known to be valid without asking anybody; else None. Never waits.
     """
-    group, created = Group.objects.get_or_create(name=OPERATORS_GROUP)
-    if created:
-        group.permissions.set(
-            Permission.objects.filter(
-                content_type__app_label="adserver", codename__in=_OPERATORS_MAY
+    return process_sessions().login_from_memory(
+        key=account_key(username), password=password, address=address
+    )
+
+
+def _open(user: User, device: str, address: str) -> OpenedSession:
+    token, now = new_token(), timezone.now()
+    session = Session(
+        token_hash=token_hash(token),
+        user_id=user.pk,
+        device=_printable(device)[:DEVICE_CHARACTERS],
+        address=address or None,
+        created_at=now,
+        last_used_at=now,
+        expires_at=now + timedelta(seconds=settings.ACCOUNT_SESSION_LONGEST_S),
+    )
+    with stage("token_update"), transaction.atomic():
+        session.save(force_insert=True)
+        audit_write(kind=Kind.LOGIN, user_id=user.pk, username=user.username, address=address)
+    return OpenedSession(token=token, person=person_of(user, session.pk))
+
+
+def session_close(*, person: Person, address: str = "") -> None:
+    """Log out: end the session that the person is here with. Nothing happens if it has ended."""
+    with transaction.atomic():
+        if _end(Session.objects.filter(pk=person.session_id), person.user_id):
+            _audit(Kind.LOGOUT, person, address)
+
+
+def session_end(*, person: Person, session_id: UUID, address: str = "") -> None:
+    """End one of the person's sessions. SessionNotFoundError when they have none of that id."""
+    with transaction.atomic():
+        mine = Session.objects.filter(live(), user_id=person.user_id, pk=session_id)
+        found = list(mine.values_list("pk", flat=True))
+        if not _end(Session.objects.filter(pk__in=found), person.user_id):
+            raise SessionNotFoundError
+        _audit(Kind.LOGOUT, person, address, detail=f"session {session_id}")
+
+
+def sessions_close_others(*, person: Person, address: str = "") -> int:
+    """End all sessions of the person but the one they are here with; gives how many."""
+    with transaction.atomic():
+        others = Session.objects.filter(user_id=person.user_id).exclude(pk=person.session_id)
+        if ended := _end(others, person.user_id):
+            _audit(Kind.LOGOUT, person, address, detail=f"{ended} other sessions")
+    return ended
+
+
+def sessions_close_all(*, user_id: int, actor: str) -> int:
+    """End all sessions of a user, on behalf of `actor`; gives how many."""
+    with transaction.atomic():
+        ended = _end(Session.objects.filter(user_id=user_id), user_id)
+        if ended:
+            user = User.objects.get(pk=user_id)
+            audit_write(
+                kind=Kind.LOGOUT,
+                user_id=user_id,
+                username=user.username,
+                detail=f"{ended} sessions, by {actor}",
             )
-        )
+    return ended
+
+
+def nickname_change(*, person: Person, nickname: object) -> Person:
+    """Show the person under another nickname. InvalidFieldError."""
+    return _show_as(person, lambda user: setattr(user, "nickname", clean_nickname(nickname)))
+
+
+def image_upload(*, person: Person, data: bytes) -> Person:
+    """Show the person with the picture in these bytes. InvalidImageError, PictureStoreError."""
+    return _show_with(person, picture_store(data=data))
+
+
+def image_copy(*, person: Person, url: str) -> Person:
+    """Show the person with a picture that was uploaded here before, by its address.
+    InvalidImageError when it is none, PictureStoreError.
+    """
+    return _show_with(person, picture_copy(url=url))
+
+
+def image_remove(*, person: Person) -> Person:
+    """Show the person without a picture."""
+    return _show_with(person, "")
+
+
+def password_change(*, person: Person, old: str, new: object, address: str = "") -> None:
+    """Change the password, and end all other sessions. InvalidFieldError, BadCredentialsError for a
+    wrong old password, LockedError, BusyError: guesses count as failed logins.
+    """
+    secret = clean_password(new, field="new")
+    try:
+        user = credentials_check(username=person.username, password=old, address=address)
+    except BadCredentialsError:
+        raise BadCredentialsError("old: is wrong") from None
+    with hash_pool().place():
+        encoded = password_encode(secret)
+    with transaction.atomic():
+        # Only over the password that was verified: of two changes at once, one fails.
+        same = User.objects.filter(pk=user.pk, password=user.password)
+        if user.pk != person.user_id or not same.update(password=encoded):
+            raise BadCredentialsError("old: is wrong")
+        others = Session.objects.filter(user_id=user.pk).exclude(pk=person.session_id)
+        _end(others, user.pk)
+        _audit(Kind.PASSWORD, person, address)
+
+
+def account_unlock(*, kind: str, subject: str, actor: str) -> bool:
+    """Let an account or address (as `Lockout.kind` and `Lockout.subject` say) try again from the
+    start; False when there was nothing to unlock.
+    """
+    with transaction.atomic():
+        unlocked = lockout.unlock(kind=kind, subject=subject)
+        if unlocked:
+            name, address = (subject, "") if kind == lockout.ACCOUNT else ("", subject)
+            user = user_by_key(subject) if name else None
+            audit_write(
+                kind=Kind.UNLOCK,
+                user_id=user.pk if user else None,
+                username=name,
+                address=address,
+                detail=f"by {actor}",
+            )
+    return unlocked
+
+
+def _end(sessions: QuerySet[Session], user_id: int) -> int:
+    """End those that have not, in the transaction around, and have it announced; gives how many."""
+    open_ones = sessions.filter(ended_at__isnull=True).order_by("pk").select_for_update()
+    found = list(open_ones.values_list("pk", "token_hash"))
+    # By the clock that the other processes will ask about changes.
+    Session.objects.filter(pk__in=[pk for pk, _ in found]).update(ended_at=Now(), changed_at=Now())
+    announce_user(user_id, [bytes(digest) for _, digest in found])
+    return len(found)
+
+
+def _touch(user_id: int) -> None:
+    """What the user is shown as has changed: have it announced for all open sessions."""
+    sessions = Session.objects.filter(user_id=user_id, ended_at__isnull=True).order_by("pk")
+    found = list(sessions.select_for_update().values_list("pk", "token_hash"))
+    Session.objects.filter(pk__in=[pk for pk, _ in found]).update(changed_at=Now())
+    announce_user(user_id, [bytes(digest) for _, digest in found])
+
+
+def _show_as(person: Person, change: Callable[[User], None]) -> Person:
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=person.user_id)
+        change(user)
+        User.objects.filter(pk=user.pk).update(nickname=user.nickname, image=user.image)
+        _touch(user.pk)
+    return person_of(user, person.session_id)
+
+
+def _show_with(person: Person, picture: str) -> Person:
+    """With the stored picture of that name; the one before it is removed, or the new one if the
+    change fails.
+    """
+    before = []
+
+    def change(user: User) -> None:
+        before.append(user.image)
+        user.image = picture
+
+    try:
+        changed = _show_as(person, change)
+    except BaseException:
+        picture_remove(name=picture)
+        raise
+    transaction.on_commit(lambda: picture_remove(name=before[0]))
+    return changed
+
+
+def _audit(kind: Kind, person: Person, address: str, detail: str = "") -> None:
+    audit_write(
+        kind=kind,
+        user_id=person.user_id,
+        username=person.username,
+        address=address,
+        detail=detail,
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

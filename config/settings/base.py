@@ -16,6 +16,8 @@ BASE_DIR = env.BASE_DIR
 DEBUG = False
 SECRET_KEY = env.value("SECRET_KEY")
 ALLOWED_HOSTS: list[str] = []
+PORT: int = env.value("PORT")
+PACKETS_PORT: int = env.value("PACKETS_PORT")
 
 INSTALLED_APPS = [
     "unfold",
@@ -145,13 +147,32 @@ AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = [
     "accounts.hashers.Argon2idHasher",
+    # For passwords that were imported: verified once, and encoded anew.
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+    "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+    "django.contrib.auth.hashers.BCryptPasswordHasher",
+    "django.contrib.auth.hashers.MD5PasswordHasher",
+    "accounts.hashers.UnsaltedMD5Hasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+WEB_CONCURRENCY = env.value("WEB_CONCURRENCY")
+ACCOUNT_SESSION_IDLE_S = env.value("ACCOUNT_SESSION_IDLE_S")
+ACCOUNT_SESSION_LONGEST_S = env.value("ACCOUNT_SESSION_LONGEST_S")
+ACCOUNT_LOCKOUT_FAILURES = env.value("ACCOUNT_LOCKOUT_FAILURES")
+ACCOUNT_LOCKOUT_ADDRESS_FAILURES = env.value("ACCOUNT_LOCKOUT_ADDRESS_FAILURES")
+ACCOUNT_LOCKOUT_FIRST_S = env.value("ACCOUNT_LOCKOUT_FIRST_S")
+ACCOUNT_LOCKOUT_LONGEST_S = env.value("ACCOUNT_LOCKOUT_LONGEST_S")
+ACCOUNT_LOCKOUT_FORGET_S = env.value("ACCOUNT_LOCKOUT_FORGET_S")
+ACCOUNT_PASSWORD_MEMORY_S = env.value("ACCOUNT_PASSWORD_MEMORY_S")
+ACCOUNT_HASHING_THREADS = env.value("ACCOUNT_HASHING_THREADS")
+ACCOUNT_HASHING_WAITING = env.value("ACCOUNT_HASHING_WAITING")
+ACCOUNT_AUDIT_DAYS = env.value("ACCOUNT_AUDIT_DAYS")
+TRUSTED_PROXIES: list[str] = env.value("TRUSTED_PROXIES")
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
@@ -169,10 +190,14 @@ WHITENOISE_USE_FINDERS = True
 def picture_storage() -> dict[str, Any]:
     """Where people's pictures are kept: a bucket when one is named, else a directory."""
     if bucket := env.value("PICTURES_BUCKET"):
+        from botocore.config import Config
+
         options = {
             "bucket_name": bucket,
             "endpoint_url": env.value("PICTURES_ENDPOINT") or None,
             "region_name": env.value("PICTURES_REGION") or None,
+            # A minute each, five times, are the defaults: a visitor is gone by then.
+            "client_config": Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 1}),
             # Names are random and never used twice: no need to ask whether one is taken.
             "file_overwrite": True,
         }
@@ -228,6 +253,16 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
+TIMESERIES_STORE: str = env.value("TIMESERIES_STORE")
+TIMESERIES_SHARDS: int = env.value("TIMESERIES_SHARDS")
+TIMESERIES_RETENTION_S: int = env.value("TIMESERIES_RETENTION_S")
+TIMESERIES_AHEAD_S: float = env.value("TIMESERIES_AHEAD_S")
+TIMESERIES_PARTITION_HOURS: int = env.value("TIMESERIES_PARTITION_HOURS")
+TIMESERIES_READERS: int = env.value("TIMESERIES_READERS")
+TIMESERIES_READ_S: float = env.value("TIMESERIES_READ_S")
+TIMESERIES_WATCH_PORT: int = env.value("TIMESERIES_WATCH_PORT")
+BIND_HOST: str = env.value("BIND_HOST")
+
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -262,6 +297,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,
         "options": {"expires": 600.0},
     },
+    "retain-measurements": {
+        "task": "timeseries.tasks.retain",
+        # Partitions are made two hours ahead, so many runs may fail before a writer makes its own.
+        "schedule": 300.0,
+        "options": {"expires": 300.0},
+    },
 }
 
 COUNTERS_SHARDS: int = env.value("COUNTERS_SHARDS")
@@ -275,13 +316,3 @@ COUNTERS_KEPT_DAYS: dict[int, int] = {
 LOGGING = logging_config(level=env.value("LOG_LEVEL"), form=env.value("LOG_FORMAT"))
 LOGGING_CONFIG = "logging.config.dictConfig"
 DJANGO_STRUCTLOG_CELERY_ENABLED = False
-TIMESERIES_STORE: str = env.value("TIMESERIES_STORE")
-TIMESERIES_SHARDS: int = env.value("TIMESERIES_SHARDS")
-TIMESERIES_RETENTION_S: int = env.value("TIMESERIES_RETENTION_S")
-TIMESERIES_AHEAD_S: float = env.value("TIMESERIES_AHEAD_S")
-TIMESERIES_PARTITION_HOURS: int = env.value("TIMESERIES_PARTITION_HOURS")
-TIMESERIES_READERS: int = env.value("TIMESERIES_READERS")
-TIMESERIES_READ_S: float = env.value("TIMESERIES_READ_S")
-TIMESERIES_WATCH_PORT: int = env.value("TIMESERIES_WATCH_PORT")
-BIND_HOST: str = env.value("BIND_HOST")
-

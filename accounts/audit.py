@@ -1,0 +1,26 @@
+"""The audit: one row for each thing that happened to an account, in the transaction that did it."""
+
+from django.utils import timezone
+
+from accounts.models import AUDIT_TEXT_CHARACTERS, AuditEvent
+
+Kind = AuditEvent.Kind
+
+
+def audit_write(
+    *, kind: Kind, user_id: int | None, username: str, address: str = "", detail: str = ""
+) -> None:
+    """Add an entry. Texts are cut to fit; what no column can hold becomes a question mark."""
+    AuditEvent.objects.create(
+        at=timezone.now(),
+        kind=kind,
+        user_id=user_id,
+        username=_fitting(username),
+        address=_fitting(address),
+        detail=_fitting(detail),
+    )
+
+
+def _fitting(text: str) -> str:
+    text = text[:AUDIT_TEXT_CHARACTERS].encode(errors="replace").decode()
+    return "".join(character if character.isprintable() else "?" for character in text)

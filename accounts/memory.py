@@ -1,0 +1,117 @@
+"""Sessions that this process knows to be valid, so that a check usually touches nothing else. Pure.
+
+It is only trusted while changes are heard of: `trust` and `distrust` say so. An entry is believed
+for a minute after PostgreSQL was asked, and dropped at the first word of a change.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from accounts.people import CheckedSession, Person
+
+SESSIONS_MOST = 100_000
+# How long it is known that a user has changed: longer than any read of a store takes.
+_CHANGES_KEPT_S = 120.0
+
+
+class Entry:
+    """One session. Doors keep their ready-made answers with it, in `me` and `line`."""
+
+    __slots__ = ("line", "me", "person", "until_s", "used")
+
+    def __init__(self, session: CheckedSession) -> None:
+        self.person: Person = session.person
+        self.until_s = session.until_s
+        self.used = False
+        self.me: Any = None
+        self.line: bytes | None = None
+
+
+class SessionMemory:
+    """Entries by token hash. Reads take no lock; writes do."""
+
+    def __init__(
+        self, *, most: int = SESSIONS_MOST, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.trusted = False
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: dict[bytes, Entry] = {}
+        self._by_user: dict[int, set[bytes]] = {}
+        self._changed: dict[int, float] = {}
+        self._used: list[Entry] = []
+        self._used_elsewhere: set[UUID] = set()
+        self.hits = 0
+
+    def find(self, token_hash: bytes) -> Entry | None:
+        """The session, if it is known to be valid."""
+        entry = self._entries.get(token_hash)
+        if entry is None or entry.until_s <= self._clock():
+            return None
+        if not entry.used:
+            entry.used = True
+            self._used.append(entry)
+        self.hits += 1
+        return entry
+
+    def put(self, token_hash: bytes, session: CheckedSession, *, began_s: float) -> None:
+        """Remember a session that a store gave, which was asked at `began_s` (`time.monotonic`);
+        not if the user has changed since, nor while nothing is heard.
+        """
+        user_id = session.person.user_id
+        with self._lock:
+            self._used_elsewhere.add(session.person.session_id)
+            if not self.trusted or self._changed.get(user_id, 0.0) >= began_s:
+                return
+            self._drop(token_hash)
+            while len(self._entries) >= self._most:
+                self._drop(next(iter(self._entries)))
+            self._entries[token_hash] = Entry(session)
+            self._by_user.setdefault(user_id, set()).add(token_hash)
+
+    def forget_user(self, user_id: int) -> None:
+        """Something about the user or one of their sessions has changed."""
+        now_s = time.monotonic()
+        with self._lock:
+            self._changed.pop(user_id, None)
+            self._changed[user_id] = now_s
+            while next(iter(self._changed.values())) < now_s - _CHANGES_KEPT_S:
+                del self._changed[next(iter(self._changed))]
+            for token_hash in list(self._by_user.get(user_id, ())):
+                self._drop(token_hash)
+
+    def trust(self) -> None:
+        """Every change will be heard of from now on."""
+        self.trusted = True
+
+    def distrust(self) -> None:
+        """Changes may go unheard: forget everything, and remember nothing."""
+        with self._lock:
+            self.trusted = False
+            self._entries.clear()
+            self._by_user.clear()
+
+    def take_used(self) -> list[UUID]:
+        """The sessions that were used since the last time."""
+        with self._lock:
+            used, self._used = self._used, []
+            elsewhere, self._used_elsewhere = self._used_elsewhere, set()
+        for entry in used:
+            entry.used = False
+        return sorted(elsewhere.union(entry.person.session_id for entry in used))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _drop(self, token_hash: bytes) -> None:
+        entry = self._entries.pop(token_hash, None)
+        if entry is None:
+            return
+        hashes = self._by_user[entry.person.user_id]
+        hashes.discard(token_hash)
+        if not hashes:
+            del self._by_user[entry.person.user_id]

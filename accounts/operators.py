@@ -1,0 +1,56 @@
+"""Writes of operators: the first one, their group, and API tokens."""
+
+from collections.abc import Callable, Mapping
+
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+from rest_framework.authtoken.models import Token
+
+from accounts.models import User
+
+OPERATORS_GROUP = "Operators"
+_OPERATORS_MAY = ("add_ad", "change_ad", "delete_ad", "view_ad", "view_adchange")
+
+
+def operator_ensure(*, credentials: Callable[[], Mapping[str, str]]) -> bool:
+    """Make the first operator, with all permissions, when there is nobody yet; True when it did.
+
+    `credentials` gives `username`, `password` and `token`, and is asked only then. Where there are
+    people, it is theirs to say who works here: somebody renamed, dismissed or without a token since
+    stays so.
+    """
+    if User.objects.exists():
+        return False
+    given = credentials()
+    with transaction.atomic():
+        user = User.objects.create_superuser(given["username"], password=given["password"])
+        Token.objects.create(user=user, key=given["token"])
+    return True
+
+
+def token_rotate(*, user: User) -> str:
+    """Give the user a new API token; the one before it, if any, stops working. Gives the key."""
+    with transaction.atomic():
+        # The row's lock puts two people who press the button at once in a line.
+        User.objects.select_for_update().get(pk=user.pk)
+        Token.objects.filter(user=user).delete()
+        return str(Token.objects.create(user=user).key)
+
+
+def token_revoke(*, user: User) -> None:
+    """Take the user's API token away; nothing happens when there is none."""
+    Token.objects.filter(user=user).delete()
+
+
+def operators_group_ensure() -> None:
+    """Make the group `Operators` exist: everything about ads, nothing about people.
+
+    A group that exists keeps the permissions it has: somebody may have changed them since.
+    """
+    group, created = Group.objects.get_or_create(name=OPERATORS_GROUP)
+    if created:
+        group.permissions.set(
+            Permission.objects.filter(
+                content_type__app_label="adserver", codename__in=_OPERATORS_MAY
+            )
+        )

@@ -1,0 +1,93 @@
+"""Reads of people and their sessions."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from accounts.models import Session, User
+from accounts.people import Person
+from accounts.pictures import picture_url
+
+SESSIONS_SHOWN = 1_000
+
+
+def live() -> Q:
+    """Sessions that are neither ended nor expired, of people who may log in; by PostgreSQL's clock,
+    which all processes share.
+    """
+    idle = timedelta(seconds=settings.ACCOUNT_SESSION_IDLE_S)
+    return Q(
+        ended_at__isnull=True,
+        expires_at__gt=Now(),
+        last_used_at__gt=Now() - idle,
+        user__is_active=True,
+    )
+
+
+def user_by_key(key: str) -> User | None:
+    """The user whose name has that key."""
+    return User.objects.filter(username_key=key).first()
+
+
+def person_by_token_hash(token_hash: bytes) -> tuple[Person, datetime] | None:
+    """Whose live session that is, and when it expires at the latest; one query."""
+    row = (
+        Session.objects.filter(live(), token_hash=token_hash)
+        .values_list(
+            "id", "user_id", "user__username", "user__nickname", "user__image", "expires_at"
+        )
+        .first()
+    )
+    if row is None:
+        return None
+    session_id, user_id, username, nickname, image, expires_at = row
+    person = Person(
+        user_id=user_id,
+        session_id=session_id,
+        username=username,
+        nickname=nickname,
+        image=picture_url(image),
+    )
+    return person, expires_at
+
+
+def person_of(user: User, session_id: UUID) -> Person:
+    """The user as seen through one of their sessions."""
+    return Person(
+        user_id=user.pk,
+        session_id=session_id,
+        username=user.username,
+        nickname=user.nickname,
+        image=picture_url(user.image),
+    )
+
+
+def sessions_of(user_id: int) -> QuerySet[Session]:
+    """The user's live sessions, the newest first; `SESSIONS_SHOWN` at most."""
+    return Session.objects.filter(live(), user_id=user_id).order_by("-created_at")[:SESSIONS_SHOWN]
+
+
+class Change(NamedTuple):
+    """A session that ended, or whose user is shown differently from then on."""
+
+    user_id: int
+    session_id: UUID
+    token_hash: bytes
+    at: datetime
+
+
+def changes_since(seconds: float) -> list[Change]:
+    """What changed in the last `seconds`."""
+    since = Now() - timedelta(seconds=seconds)
+    rows = Session.objects.filter(changed_at__gt=since).order_by()
+    return [
+        Change(user_id, session_id, bytes(token_hash), at)
+        for user_id, session_id, token_hash, at in rows.values_list(
+            "user_id", "id", "token_hash", "changed_at"
+        )
+        if at is not None
+    ]

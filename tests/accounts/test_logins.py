@@ -1,0 +1,231 @@
+"""Registering, logging in, failing to, and being locked out."""
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.hashers import make_password
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from accounts import logins, passwords, services
+from accounts.errors import BadCredentialsError, BusyError, LockedError, UsernameTakenError
+from accounts.models import AuditEvent, Lockout, Session, User
+from accounts.tokens import token_hash
+from runtime.errors import DomainError
+from tests.accounts.conftest import PASSWORD
+
+pytestmark = pytest.mark.django_db
+REAL_HASHERS = [
+    "accounts.hashers.Argon2idHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+    "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+    "django.contrib.auth.hashers.BCryptPasswordHasher",
+    "django.contrib.auth.hashers.MD5PasswordHasher",
+    "accounts.hashers.UnsaltedMD5Hasher",
+]
+
+
+def fail(username="ann", password="wrong horse", address=""):
+    with pytest.raises(BadCredentialsError) as error:
+        services.session_open(username=username, password=password, address=address)
+    return str(error.value)
+
+
+def in_threads(count, work):
+    """The results, or errors, of `work` in that many threads that begin at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def one(number):
+        barrier.wait()
+        try:
+            return work(number)
+        except (DomainError, OperationalError) as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_a_login_is_a_session_of_its_own_kept_by_digest(ann):
+    one = services.session_open(username="ANN", password=PASSWORD, device="one\n", address="::1")
+    two = services.session_open(username="ann", password=PASSWORD)
+    assert one.token != two.token
+    assert services.session_check(token=one.token) == one.person
+    session = Session.objects.get(pk=one.person.session_id)
+    assert bytes(session.token_hash) == token_hash(one.token)
+    assert session.device == "one "
+    assert one.person.shown() == {"username": "Ann", "nickname": "Annie", "image": ""}
+
+
+def test_an_unknown_user_and_a_wrong_password_are_told_the_same(ann):
+    assert fail() == fail("nobody") == fail("no\x00body") == fail("\ud800") == fail("x" * 5000)
+    ann.is_active = False
+    ann.save()
+    assert fail(password=PASSWORD) == fail("nobody")
+
+
+def test_a_taken_name_is_taken_in_every_case(ann):
+    for name in ("Ann", "ANN", "ａｎｎ"):
+        with pytest.raises(UsernameTakenError):
+            services.user_register(username=name, password=PASSWORD)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_fifty_registrations_of_one_name_one_succeeds():
+    results = in_threads(
+        50, lambda n: services.user_register(username="aNn" if n % 2 else "Ann", password=PASSWORD)
+    )
+    assert sum(isinstance(each, User) for each in results) == 1
+    assert sum(isinstance(each, UsernameTakenError) for each in results) == 49
+
+
+def test_after_ten_failures_the_right_password_is_refused_too(ann, settings):
+    for _ in range(10):
+        fail()
+    with pytest.raises(LockedError) as error:
+        services.session_open(username="ann", password=PASSWORD)
+    assert 55 <= error.value.retry_after_s <= 60
+    assert AuditEvent.objects.filter(kind="lockout", user=ann).count() == 1
+    assert AuditEvent.objects.filter(kind="failure", user=ann).count() == 10
+
+
+def test_an_unknown_name_is_locked_like_a_known_one():
+    for _ in range(10):
+        fail("nobody")
+    with pytest.raises(LockedError):
+        services.session_open(username="Nobody", password=PASSWORD)
+
+
+def test_a_remembered_password_does_not_pass_a_lock(ann):
+    services.session_open(username="ann", password=PASSWORD)
+    for _ in range(10):
+        fail()
+    with pytest.raises(LockedError):
+        services.session_open(username="ann", password=PASSWORD)
+    assert services.session_reopen(username="ann", password=PASSWORD) is None
+
+
+def wait_out(**change):
+    """As if the lock had ended; `change` further columns."""
+    Lockout.objects.update(locked_until=timezone.now() - timedelta(seconds=1), **change)
+
+
+def test_each_further_failure_locks_for_twice_as_long_up_to_an_hour(ann):
+    for _ in range(10):
+        fail()
+    seen = []
+    for _ in range(7):
+        wait_out()
+        fail()
+        with pytest.raises(LockedError) as error:
+            services.session_open(username="ann", password=PASSWORD)
+        seen.append(error.value.retry_after_s)
+    assert seen == [120, 240, 480, 960, 1920, 3600, 3600]
+
+
+def test_the_right_password_after_a_lock_starts_anew(ann):
+    for _ in range(10):
+        fail()
+    wait_out()
+    services.session_open(username="ann", password=PASSWORD)
+    for _ in range(9):
+        fail()
+    services.session_open(username="ann", password=PASSWORD)
+    assert not Lockout.objects.exists()
+
+
+def test_failures_of_yesterday_are_forgotten(ann):
+    for _ in range(9):
+        fail()
+    Lockout.objects.update(last_failure_at=timezone.now() - timedelta(days=1, seconds=1))
+    fail()
+    assert Lockout.objects.get().failures == 1
+
+
+def test_an_address_is_locked_for_all_accounts(ann, settings):
+    settings.ACCOUNT_LOCKOUT_ADDRESS_FAILURES = 5
+    for number in range(5):
+        fail(f"somebody {number}", address="2001:db8::1")
+    with pytest.raises(LockedError):
+        services.session_open(username="ann", password=PASSWORD, address="2001:db8::2")
+    services.session_open(username="ann", password=PASSWORD, address="2001:db8:0:1::1")
+
+
+def test_success_gives_an_address_one_try_back_not_all(ann, settings):
+    settings.ACCOUNT_PASSWORD_MEMORY_S = 0
+    for _ in range(3):
+        fail("nobody", address="192.0.2.1")
+    services.session_open(username="ann", password=PASSWORD, address="192.0.2.1")
+    assert Lockout.objects.get(kind="address").failures == 3
+
+
+def test_an_account_that_was_unlocked_may_log_in(ann):
+    for _ in range(10):
+        fail()
+    assert services.account_unlock(kind="account", subject="ann", actor="olga")
+    assert not services.account_unlock(kind="account", subject="ann", actor="olga")
+    services.session_open(username="ann", password=PASSWORD)
+    assert AuditEvent.objects.get(kind="unlock").detail == "by olga"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_hundred_wrong_passwords_at_once_are_never_more_than_ten_tries(
+    ann, monkeypatch, settings
+):
+    settings.ACCOUNT_HASHING_WAITING = 200
+    tries: list[str] = []
+
+    def counted(password: str, encoded: str | None) -> passwords.Verdict:
+        tries.append(password)
+        return passwords.password_verify(password, encoded)
+
+    monkeypatch.setattr("accounts.logins.password_verify", counted)
+    # As on many workers: nothing in this process keeps the tries apart.
+    monkeypatch.setattr(logins._at_once, "hold", lambda key: nullcontext())
+    results = in_threads(
+        40, lambda n: services.session_open(username="ann", password=f"wrong horse {n}")
+    )
+    assert len(tries) == 10
+    assert sum(isinstance(each, BadCredentialsError) for each in results) == 10
+    assert sum(isinstance(each, LockedError) for each in results) == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_thirty_right_passwords_at_once_all_pass(ann, settings):
+    settings.ACCOUNT_HASHING_WAITING = 30
+    for memory_s in (60, 0):
+        settings.ACCOUNT_PASSWORD_MEMORY_S = memory_s
+        results = in_threads(30, lambda n: services.session_open(username="ann", password=PASSWORD))
+        assert len({opened.token for opened in results}) == 30
+
+
+def test_too_many_at_once_are_refused_and_nothing_is_counted(ann, settings):
+    settings.ACCOUNT_HASHING_THREADS, settings.ACCOUNT_HASHING_WAITING = 1, 0
+    passwords.hash_pool.cache_clear()
+    with passwords.hash_pool().place(), pytest.raises(BusyError):
+        services.session_open(username="ann", password="wrong horse")
+    assert not Lockout.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["md5", "raw md5", "bcrypt", "bcrypt_sha256", "pbkdf2_sha256", "pbkdf2_sha1"]
+)
+def test_imported_passwords_are_accepted_once_and_encoded_anew(ann, settings, algorithm):
+    settings.PASSWORD_HASHERS = REAL_HASHERS
+    if algorithm == "raw md5":
+        encoded = hashlib.md5(PASSWORD.encode()).hexdigest()
+    else:
+        encoded = make_password(PASSWORD, hasher=algorithm)
+    User.objects.update(password=encoded)
+    fail()
+    services.session_open(username="ann", password=PASSWORD)
+    ann.refresh_from_db()
+    assert ann.password.startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
+    assert ann.check_password(PASSWORD)
