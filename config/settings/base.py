@@ -303,12 +303,6 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 300.0,
         "options": {"expires": 300.0},
     },
-    "retain-measurements": {
-        "task": "timeseries.tasks.retain",
-        # Partitions are made two hours ahead, so many runs may fail before a writer makes its own.
-        "schedule": 300.0,
-        "options": {"expires": 300.0},
-    },
 }
 
 COUNTERS_SHARDS: int = env.value("COUNTERS_SHARDS")
