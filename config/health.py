@@ -5,7 +5,7 @@ answer. The edge needs none once it is warm, so it stays ready while they are aw
 """
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import redis
@@ -18,9 +18,13 @@ from runtime.board import read_board
 from runtime.http.answer import Answer
 from runtime.metrics import CONTENT_TYPE, render_metrics
 
+if TYPE_CHECKING:
+    from config.measurements import Measurements
+
 # The replica looks at PostgreSQL once a second, and may hang when that stands still.
 _DATABASE_SILENCE_S = 3.0
 _REDIS_TIMEOUT_S = 0.5
+_WITHOUT_HTTP = ("packets",)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,10 +35,13 @@ def healthz() -> Answer:
 
 def readyz() -> Answer:
     """200 when this worker can serve, else 503 with the reason; both show every worker's state:
-    `pool`, `pid`, `version`, `hash`, `open_ads`, `live_ads`, `lag_s`.
+    `pool`, `pid`, `version`, `hash`, `open_ads`, `live_ads`, `lag_s`. The api shows how far the
+    time series' store is behind, too.
     """
     reasons = _reasons(wiring.current())
     state: dict[str, Any] = {"status": "ready"} if not reasons else {"msg": "; ".join(reasons)}
+    if (measurements := _measurements(wiring.current())) is not None:
+        state["timeseries"] = measurements.state()
     state["workers"] = read_board(env.run_dir() / "workers")
     headers = ((b"retry-after", b"1"),) if reasons else ()
     return Answer(503 if reasons else 200, _encode(state), headers)
@@ -52,7 +59,18 @@ def _reasons(worker: wiring.Worker | None) -> list[str]:
         _redis().ping()
     except (redis.RedisError, OSError):
         reasons.append("redis: does not answer")
+    if (measurements := _measurements(worker)) is not None:
+        reasons += measurements.reasons()
     return reasons
+
+
+def _measurements(worker: wiring.Worker | None) -> "Measurements | None":
+    """What serves the time series in this process; the edge does not even load it."""
+    if worker is None or worker.pool == "edge":
+        return None
+    from config.measurements import Measurements
+
+    return Measurements.running
 
 
 @cache
@@ -76,5 +94,8 @@ def readyz_view(request: HttpRequest) -> HttpResponse:
 
 
 def metrics_view(request: HttpRequest) -> HttpResponse:
-    """Prometheus text of all workers of the pool."""
-    return HttpResponse(render_metrics(), content_type=CONTENT_TYPE)
+    """Prometheus text of all workers of the pool, and of what runs beside it on this host without
+    HTTP of its own.
+    """
+    beside = [env.run_dir() / f"metrics-{pool}" for pool in _WITHOUT_HTTP]
+    return HttpResponse(render_metrics(beside=beside), content_type=CONTENT_TYPE)

@@ -8,6 +8,7 @@ variable (tests, commands) the metrics are those of this process.
 import os
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from threading import Event, Thread
 
 from prometheus_client import (
@@ -16,6 +17,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -136,10 +138,26 @@ def worker_gauge(name: str, text: str) -> Gauge:
     return Gauge(name, text, registry=_REGISTRY, multiprocess_mode="liveall")
 
 
-def render_metrics() -> bytes:
-    """Every metric of every worker of this pool, as Prometheus text of type `CONTENT_TYPE`."""
-    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+class _Files:
+    """Collects what processes have written to files in some directories."""
+
+    def __init__(self, directories: Iterable[Path]) -> None:
+        self._directories = tuple(directories)
+
+    def collect(self) -> Iterable[Metric]:
+        """Everything, summed over all files."""
+        files = [str(path) for each in self._directories for path in each.glob("*.db")]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
+        return merged
+
+
+def render_metrics(*, beside: Iterable[Path] = ()) -> bytes:
+    """Every metric of every worker of this pool, as Prometheus text of type `CONTENT_TYPE`; and of
+    pools whose processes write to the directories `beside`.
+    """
+    own = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not own:
         return generate_latest(_REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(_Files([Path(own), *beside]))
     return generate_latest(registry)
