@@ -1,40 +1,13 @@
 """What the commands share: progress for people and for logs, and errors in one clear line."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError, InterfaceError, OperationalError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runtime.errors import BusyError
-
-Advance = Callable[[int], None]
-
-
-@contextmanager
-def progress(what: str, *, total: int, file: TextIO | None = None) -> Iterator[Advance]:
-    """Gives a function that takes how many of `total` are done so far.
-
-    A bar on a terminal, otherwise a line each time; both on stderr, since stdout is for results.
-    """
-    out = file or sys.stderr
-    if not out.isatty():
-        yield lambda done: print(f"{what}: {done} of {total}", file=out, flush=True)
-        return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(file=out),
-    )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+from runtime.progress import progress as progress
 
 
 @contextmanager
