@@ -19,6 +19,7 @@ from psycopg.errors import LockNotAvailable
 from adserver.copying import LogRow, copy_ads, copy_log
 from adserver.hints import publish_version
 from adserver.models import Ad, AdChange, new_ad_id, record_of
+from adserver.outcome import was_committed
 from adserver.records import (
     TITLE_CHARACTERS,
     Actor,
@@ -38,7 +39,10 @@ CLOSE_BATCH = 1_000
 # A write that has stood in line for so long behind others gives up, rather than let a long import
 # take every connection and thread of the api.
 LOCK_WAIT_MS = 10_000
-_LOCK_SQL = "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)"
+_LOCK_SQL = """
+    SELECT pg_current_xact_id()::text, set_config('lock_timeout', %s, true),
+           pg_advisory_xact_lock(%s)
+"""
 _LIST_FIELDS = ("gender", "country", "platform")
 Operation = AdChange.Operation
 
@@ -99,19 +103,30 @@ class _Log:
 def _writing(actor: Actor) -> Iterator[_Log]:
     """One transaction that holds the catalog's lock, and the log it will leave behind.
 
-    CatalogBusyError when the lock is not to be had within `LOCK_WAIT_MS`.
+    CatalogBusyError when the lock is not to be had within `LOCK_WAIT_MS`; UncertainError when
+    PostgreSQL went away at the commit and did not come back to say how it ended.
     """
-    with transaction.atomic():
-        _lock()
-        log = _Log(catalog_version(), actor)
-        yield log
-        log.write()
+    commits, written, xid = not connection.in_atomic_block, False, ""
+    try:
+        with transaction.atomic():
+            xid = _lock()
+            log = _Log(catalog_version(), actor)
+            yield log
+            log.write()
+            written = True
+    except OperationalError:
+        # Inside an outer transaction nothing was committed yet.
+        if not (commits and written and was_committed(xid)):
+            raise
+        publish_version(log.version)
 
 
-def _lock() -> None:
+def _lock() -> str:
+    """Take the catalog's lock; gives the transaction's number."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(_LOCK_SQL, [f"{LOCK_WAIT_MS}ms", CATALOG_LOCK])
+            return str(cursor.fetchone()[0])
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise CatalogBusyError from error

@@ -19,7 +19,8 @@ from adserver.records import InvalidAdError
 from adserver.rows import RowsError
 from adserver.services import TooManyRowsError
 from config.faults import RETRY_AFTER_S, STORE_AWAY, STORE_AWAY_MSG, TOO_LARGE_MSG, UNSTORABLE_MSG
-from runtime.errors import BusyError, ConflictError, NotFoundError
+from counters.queries import InvalidQuestionError
+from runtime.errors import BusyError, ConflictError, NotFoundError, UncertainError
 
 log = structlog.get_logger(__name__)
 # Longer integers than this belong to no field, and Python takes quadratic time to read them.
@@ -101,10 +102,11 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _STATUS_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
-    ((InvalidAdError, RowsError, TooManyRowsError), 400),
+    ((InvalidAdError, RowsError, TooManyRowsError, InvalidQuestionError), 400),
     (NotFoundError, 404),
     (ConflictError, 409),
     (BusyError, 503),
+    (UncertainError, 504),
 )
 _MSG_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
     (STORE_AWAY, 503, STORE_AWAY_MSG),

@@ -1,4 +1,4 @@
-"""What Django answers when something is wrong: JSON below `/api/`, a page elsewhere.
+"""What Django answers when something is wrong: JSON where programs ask, a page elsewhere.
 
 The database being away is no bug of ours: it is a 503 with `Retry-After`, wherever it is noticed.
 """
@@ -16,7 +16,7 @@ from django.views import defaults
 from django.views.csrf import csrf_failure as csrf_page
 
 from config.doors import response_of
-from runtime.errors import BusyError
+from runtime.errors import BusyError, UncertainError
 from runtime.http.errors import error_answer
 
 RETRY_AFTER_S = 1
@@ -25,6 +25,8 @@ STORE_AWAY_MSG = "database: cannot be reached, nothing was accepted"
 TOO_LARGE_MSG = "body: is too large"
 # What passed every check and still does not fit into the database, such as a NUL in a cookie.
 UNSTORABLE_MSG = "request: holds a value that the database cannot hold"
+# The first part of the paths that speak JSON only.
+_API_ROOMS = frozenset(["api", "increment", "counters", "save"])
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -52,6 +54,8 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
         return _plain(request, 503, STORE_AWAY_MSG, retry_after_s=RETRY_AFTER_S)
     if isinstance(error, BusyError):
         return _plain(request, 503, str(error), retry_after_s=RETRY_AFTER_S)
+    if isinstance(error, UncertainError):
+        return _plain(request, 504, str(error))
     if isinstance(error, DataError):
         return _plain(request, 400, UNSTORABLE_MSG)
     if _is_api(request):
@@ -67,7 +71,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/")
+    return request.path_info.lstrip("/").partition("/")[0] in _API_ROOMS
 
 
 def _either(

@@ -15,3 +15,7 @@ class ConflictError(DomainError):
 
 class BusyError(DomainError):
     """Others were in the way for too long. Nothing was done; trying again later may help."""
+
+
+class UncertainError(DomainError):
+    """A store went away while it was writing: what was asked for is done, or it is not."""

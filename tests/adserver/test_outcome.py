@@ -1,0 +1,94 @@
+"""A COMMIT without an answer: PostgreSQL is asked how it ended, and the writer told the truth."""
+
+import pytest
+from django.db import OperationalError, connections, transaction
+
+from adserver import outcome, services
+from adserver.models import Ad, AdChange
+from adserver.records import Actor
+from adserver.samples import random_ads
+from runtime.errors import UncertainError
+from tests.index.strategies import EPOCH
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ACTOR = Actor("tests")
+
+
+@pytest.fixture
+def fields():
+    return next(random_ads(count=1, now=EPOCH))
+
+
+@pytest.fixture
+def lost_commit(monkeypatch):
+    """The next COMMIT reaches PostgreSQL, or does not; either way the connection ends with it."""
+
+    wrapper = type(connections["default"])
+    commit = wrapper._commit
+    lost = []
+
+    def lose(*, arrives: bool) -> None:
+        def broken(self):
+            if lost or arrives:
+                commit(self)
+            if not lost:
+                lost.append(self)
+                self.connection.close()
+                raise OperationalError("the connection was lost")
+
+        monkeypatch.setattr(wrapper, "_commit", broken)
+
+    return lose
+
+
+def test_a_commit_that_arrived_is_a_success(fields, lost_commit, monkeypatch):
+    published = []
+    monkeypatch.setattr(services, "publish_version", published.append)
+    lost_commit(arrives=True)
+    ad = services.ad_create(fields=fields, actor=ACTOR)
+    assert Ad.objects.get().pk == ad.pk
+    assert published == [ad.version]
+
+
+def test_a_commit_that_did_not_arrive_is_a_failure(fields, lost_commit):
+    lost_commit(arrives=False)
+    with pytest.raises(OperationalError):
+        services.ad_create(fields=fields, actor=ACTOR)
+    assert not Ad.objects.exists()
+    assert not AdChange.objects.exists()
+
+
+def test_nobody_claims_to_know_while_postgres_is_away(fields, lost_commit, monkeypatch):
+    now_s = iter(range(100))
+    asked = outcome.was_committed
+    monkeypatch.setattr(
+        services,
+        "was_committed",
+        lambda xid: asked(xid, clock=lambda: next(now_s), sleep=lambda _: None),
+    )
+
+    def away(xid):
+        raise OperationalError("nobody listens")
+
+    monkeypatch.setattr(outcome, "_status", away)
+    lost_commit(arrives=True)
+    with pytest.raises(UncertainError, match="not known"):
+        services.ad_create(fields=fields, actor=ACTOR)
+
+
+def test_a_transaction_still_under_way_is_waited_for(monkeypatch):
+    statuses = iter(["in progress", "in progress", "committed"])
+    monkeypatch.setattr(outcome, "_status", lambda xid: next(statuses))
+    pauses = []
+    assert outcome.was_committed("1", clock=lambda: 0.0, sleep=pauses.append)
+    assert len(pauses) == 2
+
+
+def test_inside_an_outer_transaction_nobody_asks(fields, monkeypatch):
+    def never(xid):
+        raise AssertionError("there is nothing to ask for yet")
+
+    monkeypatch.setattr(services, "was_committed", never)
+    with transaction.atomic():
+        services.ad_create(fields=fields, actor=ACTOR)
+    assert Ad.objects.count() == 1
