@@ -1,7 +1,6 @@
 """Pictures are kept under names that nobody guesses, and served so that they can only be seen."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -17,17 +16,6 @@ from accounts.pictures import (
     picture_url,
 )
 from tests.accounts_pages.samples import opened, picture
-
-
-@pytest.fixture
-def directory(settings: Any, tmp_path: Path) -> Path:
-    """An empty directory that pictures go to."""
-    options = {"location": tmp_path / "pictures"}
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "pictures": {**settings.STORAGES["pictures"], "OPTIONS": options},
-    }
-    return tmp_path / "pictures"
 
 
 def kept(directory: Path) -> list[str]:

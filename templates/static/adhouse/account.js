@@ -1,0 +1,47 @@
+// What the account's pages do better with a script; each of them works without it.
+"use strict";
+
+// A picture is seen, as it will be shown, before it is sent.
+const input = document.querySelector("input[type=file][data-preview]");
+if (input) {
+    const box = document.getElementById(input.dataset.preview);
+    const image = box.querySelector("img");
+    input.addEventListener("change", () => {
+        URL.revokeObjectURL(image.src);
+        const [file] = input.files;
+        box.hidden = true;
+        if (file) {
+            // Shown once it is known to be a picture.
+            image.onload = () => { box.hidden = false; };
+            image.src = URL.createObjectURL(file);
+        }
+    });
+}
+
+// A password may be looked at while it is typed.
+for (const box of document.querySelectorAll(".secret")) {
+    const secret = box.querySelector("input");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Show";
+    button.setAttribute("aria-controls", secret.id);
+    button.setAttribute("aria-pressed", "false");
+    const name = document.querySelector(`label[for="${secret.id}"]`).innerText.toLowerCase();
+    button.setAttribute("aria-label", `Show ${name}`);
+    button.addEventListener("click", () => {
+        const shown = secret.type === "text";
+        secret.type = shown ? "password" : "text";
+        button.textContent = shown ? "Show" : "Hide";
+        button.setAttribute("aria-pressed", String(!shown));
+    });
+    // Never sent, nor remembered, as plain text.
+    secret.form.addEventListener("submit", () => { secret.type = "password"; });
+    box.classList.add("can-show");
+    box.append(button);
+}
+
+// Moments on the clock of the person who reads them.
+for (const time of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    time.title = moment.toLocaleString();
+}
