@@ -31,13 +31,21 @@ class Application:
 
 
 async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-    from config import wiring
+    from config import doors, wiring
+    from config.ingest import Ingest
 
     await receive()
     worker = await asyncio.to_thread(wiring.start, "api")
-    scope["state"]["hot_routes"] = wiring.hot_routes()
+    ingest = Ingest()
+    await ingest.start()
+    scope["state"]["hot_routes"] = routes = wiring.hot_routes()
+    ingest.add_routes(routes)
+    doors.open_doors(routes)
     await send({"type": "lifespan.startup.complete"})
+    # By the next message the server has answered, or given up, every request that it took.
     await receive()
+    doors.close_doors()
+    await ingest.stop()
     await asyncio.to_thread(worker.stop)
     await send({"type": "lifespan.shutdown.complete"})
 

@@ -5,9 +5,16 @@ stand behind Django's views.
 """
 
 import asyncio
+import math
+import time
+from functools import cache
+from logging import getLogger
+from typing import Any
 
+import redis
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from prometheus_client import Gauge
 
 from config import env
 from config.doors import response_of
@@ -16,6 +23,9 @@ from runtime.commit import CommitLimits, GroupCommit
 from runtime.guard import Guard
 from runtime.http.errors import error_answer
 from runtime.http.routes import RouteTable
+from runtime.metrics import worker_gauge
+from runtime.redis_where import open_redis
+from runtime.stream import Stream
 from timeseries import opening
 from timeseries.export import Exports, ExportsBusyError, read_export_query
 from timeseries.fastpath import Item, SaveDoors, encode_items
@@ -24,6 +34,10 @@ from timeseries.questions import Questions
 from timeseries.records import StoreAwayError, UnknownTagError
 from timeseries.stores.base import StoreReader
 
+log = getLogger(__name__)
+
+_WATCH_S = 1.0
+_HEALTH_S = 1.0
 # Questions wait for a connection here rather than in PostgreSQL.
 _QUESTIONS_MOST = 64
 _EXPORTS_MOST = 2
@@ -48,6 +62,8 @@ class Measurements:
             ),
         )
         self.reach: Reach = opening.new_reach()
+        self.lag_s: float | None = None
+        self._streams = opening.open_streams(open_redis(settings.REDIS_URL, timeout_s=_HEALTH_S))
 
     async def start(self) -> None:
         """Connect; goes on without the stores, and answers 503 until they are there."""
@@ -62,6 +78,7 @@ class Measurements:
             # The store keeps to its own limit; this one is for what is done with its answer.
             timeout_s=2 * settings.TIMESERIES_READ_S,
         )
+        self._watching = self.loop.create_task(self._watch())
         Measurements.running = self
 
     def add_routes(self, table: RouteTable, guard: Guard) -> None:
@@ -80,9 +97,53 @@ class Measurements:
     async def stop(self) -> None:
         """Answer what was taken, then close. Nothing may arrive any more."""
         Measurements.running = None
+        self._watching.cancel()
         await self._questions.stop()
         await self.commit.stop()
         await self.reader.close()
+
+    async def _watch(self) -> None:
+        """Look once a second how old the oldest entry is that the writer has not stored yet."""
+        while True:
+            try:
+                self.lag_s = await asyncio.to_thread(_lag_s, self._streams)
+            except (redis.RedisError, OSError) as error:
+                log.debug("the lag of the time series is unknown: %s", error)
+                self.lag_s = None
+            _lag_gauge().set(math.nan if self.lag_s is None else self.lag_s)
+            await asyncio.sleep(_WATCH_S)
+
+    def reasons(self) -> list[str]:
+        """Why this worker cannot serve time series, if so. For threads other than the loop's."""
+        reasons = []
+        if self.commit.failure is not None:
+            reasons.append("redis: does not take measurements")
+        try:
+            asking = asyncio.run_coroutine_threadsafe(self.reader.health(), self.loop)
+            if not asking.result(_HEALTH_S).ok:
+                reasons.append(f"{settings.TIMESERIES_STORE}: does not answer questions")
+        except TimeoutError:
+            asking.cancel()
+            reasons.append(f"{settings.TIMESERIES_STORE}: does not answer questions in time")
+        return reasons
+
+    def state(self) -> dict[str, Any]:
+        """What `/readyz` shows: the store, and how many seconds it is behind, None if unknown."""
+        lag_s = self.lag_s
+        return {
+            "store": settings.TIMESERIES_STORE,
+            "lag_s": None if lag_s is None else round(lag_s, 3),
+        }
+
+
+def _lag_s(streams: list[Stream]) -> float:
+    oldest_ms = [each for stream in streams if (each := stream.oldest_ms()) is not None]
+    return max(0.0, time.time() - min(oldest_ms) / 1000) if oldest_ms else 0.0
+
+
+@cache
+def _lag_gauge() -> Gauge:
+    return worker_gauge("timeseries_lag_seconds", "Age of the oldest entry not yet stored.")
 
 
 def export_view(request: HttpRequest) -> HttpResponseBase:

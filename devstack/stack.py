@@ -124,6 +124,7 @@ class Stack:
                 "edge",
                 *("gunicorn", "-c", "config/gunicorn_edge.py", "config.wsgi_edge:application"),
                 refusal=http_refusal(host, self._options.edge_port),
+        programs.append(self._django("writer", "write_timeseries", stop_stage=1))
             )
             programs.insert(1, edge)
         return programs
@@ -154,7 +155,13 @@ class Stack:
             stop_stage=stop_stage,
         )
 
-    def _django(self, name: str, *arguments: str) -> Program:
+    def _django(
+        self,
+        name: str,
+        *arguments: str,
+        refusal: Callable[[], str | None] = lambda: None,
+        stop_stage: int = 0,
+    ) -> Program:
         return Program(
             name=name,
             command=[sys.executable, str(ROOT / "manage.py"), *arguments],
@@ -164,6 +171,8 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         """The engineer's environment, with everything that is settled now filled in."""
         return {
+            refusal=refusal,
+            stop_stage=stop_stage,
             "GRACEFUL_TIMEOUT_S": str(GRACEFUL_TIMEOUT_S),
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings.local",

@@ -169,14 +169,18 @@ grafana_rows = extend_schema(
     responses={200: OpenApiTypes.OBJECT, **_faults(*_READ)},
 )
 
+_METRICS: dict[str, Any] = {
+    "tags": ["Grafana"],
+    "auth": [],
+    "request": OpenApiTypes.OBJECT,
+    "parameters": [_retry_after(503)],
+    "responses": {200: {"type": "array", "items": _TAG_SHAPE}, **_faults(503)},
+}
 grafana_metrics = extend_schema(
-    operation_id="grafana_metrics",
-    summary="The tags that a panel can ask for",
-    tags=["Grafana"],
-    auth=[],
-    request=OpenApiTypes.OBJECT,
-    parameters=[_retry_after(503)],
-    responses={200: {"type": "array", "items": _TAG_SHAPE}, **_faults(503)},
+    operation_id="grafana_metrics", summary="The tags that a panel can ask for", **_METRICS
+)
+grafana_search = extend_schema(
+    operation_id="grafana_search", summary="The tags, as Grafana once asked for them", **_METRICS
 )
 
 grafana_query = extend_schema(

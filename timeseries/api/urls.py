@@ -17,7 +17,7 @@ def urlpatterns_with(*, ask: Callable[[bytes, bytes], Ask], export: Ask) -> list
         (b"GET", "api/tags", views.TagsDoor),
         (b"GET", "api/grafana/rows", views.GrafanaRowsDoor),
         (b"POST", "api/grafana/metrics", views.GrafanaMetricsDoor),
-        (b"POST", "api/grafana/search", views.GrafanaMetricsDoor),
+        (b"POST", "api/grafana/search", views.GrafanaSearchDoor),
         (b"POST", "api/grafana/query", views.GrafanaQueryDoor),
     ]
     return [

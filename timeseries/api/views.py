@@ -118,6 +118,15 @@ class GrafanaMetricsDoor(_Door):
         return self.ask(request._request)
 
 
+class GrafanaSearchDoor(_Door):
+    """The same for its older versions."""
+
+    @schema.grafana_search
+    def post(self, request: Request) -> HttpResponseBase:
+        """All tags, by name."""
+        return self.ask(request._request)
+
+
 class GrafanaQueryDoor(_Door):
     """Datapoints for the JSON data source."""
 

@@ -1,0 +1,136 @@
+"""What an api worker runs to take increments and measurements: group commits, and their guard.
+
+Made and started on the worker's loop, after the fork; `routes` then has hot routes that need it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TypeVar
+
+from django.conf import settings
+from prometheus_client import Counter
+
+from config import env
+from config.measurements import Measurements
+from config.wiring import connect
+from counters.drain import TABLES as COUNTERS_TABLES
+from counters.fastpath import IncrementDoors
+from counters.payload import encode_payload
+from counters.records import Item as CounterItem
+from runtime.addresses import Addresses
+from runtime.commit import CommitLimits, GroupCommit
+from runtime.drain import DrainTables, settle
+from runtime.guard import Guard
+from runtime.http.routes import RouteTable
+from runtime.limiter import Limiter, Rate, evaluate_over
+from runtime.metrics import new_counter
+from runtime.redis_link import RedisLink
+
+Item = TypeVar("Item")
+
+
+def new_commit(
+    name: str,
+    *,
+    shards: int,
+    tables: DrainTables,
+    encode: Callable[[list[Item]], bytes],
+) -> GroupCommit[Item]:
+    """The group commit of the stream `name`, with the limits that the environment sets."""
+    return GroupCommit(
+        name=name,
+        url=settings.REDIS_URL,
+        shards=shards,
+        encode=encode,
+        settle=partial(_settle, tables),
+        limits=CommitLimits(
+            stream_max_bytes=env.value("STREAM_MAX_BYTES"),
+            deadline_s=env.value("INGEST_DEADLINE_S"),
+        ),
+    )
+
+
+def _settle(tables: DrainTables, stream: str, writer: bytes, seq: int) -> bool:
+    with connect() as connection:
+        return settle(connection=connection, tables=tables, stream=stream, writer=writer, seq=seq)
+
+
+class Ingest:
+    """Everything that stands behind one worker's ingestion."""
+
+    def __init__(self) -> None:
+        self.counters: GroupCommit[CounterItem] = new_commit(
+            "counters",
+            shards=settings.COUNTERS_SHARDS,
+            tables=COUNTERS_TABLES,
+            encode=encode_payload,
+        )
+        self.measurements = Measurements()
+        self._limits = _Limits()
+        self._guard = self._limits.guard()
+
+    def add_routes(self, table: RouteTable) -> None:
+        """Add the durable writes."""
+        increments = IncrementDoors(self.counters.submit)
+        protect = self._guard.protect
+        table.write(b"POST", b"/increment", protect(increments.increment))
+        table.write(b"POST", b"/increment/batch", protect(increments.batch))
+        self.measurements.add_routes(table, self._guard)
+
+    async def start(self) -> None:
+        """Connect; goes on without Redis, and answers 503 until it is there."""
+        self._limits.start()
+        await self.counters.start()
+        await self.measurements.start()
+
+    async def stop(self) -> None:
+        """Answer what was taken, then close. Nothing may arrive any more."""
+        await self._limits.stop()
+        await self.counters.stop()
+        await self.measurements.stop()
+
+
+class _Limits:
+    """The rate limits of the environment, and the connection that they are counted over."""
+
+    def __init__(self) -> None:
+        self._rates = {
+            name: _rate(f"INGEST_RATE_{name.upper()}") for name in ("per_address", "per_key")
+        }
+        self._link: RedisLink | None = None
+        self._limiter: Limiter | None = None
+        if any(self._rates.values()):
+            self._link = RedisLink(settings.CACHE_REDIS_URL, "")
+            evaluate = evaluate_over(self._link)
+            self._limiter = Limiter(evaluate=evaluate, skipped=_skipped().inc)
+
+    def guard(self) -> Guard:
+        """What stands before every durable write."""
+        return Guard(
+            keys=env.value("INGEST_API_KEYS"),
+            limiter=self._limiter,
+            addresses=Addresses(env.value("TRUSTED_PROXIES")),
+            **self._rates,
+        )
+
+    def start(self) -> None:
+        if self._link is not None:
+            self._link.start(asyncio.get_running_loop())
+
+    async def stop(self) -> None:
+        if self._limiter is not None and self._link is not None:
+            await self._limiter.stop()
+            await self._link.stop()
+
+
+def _rate(name: str) -> Rate | None:
+    per_s = env.value(name)
+    return Rate(per_s, max(1, round(per_s * env.value("INGEST_RATE_BURST_S")))) if per_s else None
+
+
+@cache
+def _skipped() -> Counter:
+    return new_counter(
+        "ingest_unlimited_requests", "Requests let through because limits could not be asked for."
+    )
