@@ -15,6 +15,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
+from accounts.errors import BadCredentialsError, InvalidFieldError, LockedError
+from accounts.images import InvalidImageError
 from adserver.records import InvalidAdError
 from adserver.rows import RowsError
 from adserver.services import TooManyRowsError
@@ -103,6 +105,8 @@ def _no_constant(name: str) -> NoReturn:
 
 _STATUS_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
     ((InvalidAdError, RowsError, TooManyRowsError, InvalidQuestionError), 400),
+    ((InvalidFieldError, InvalidImageError), 400),
+    (BadCredentialsError, 401),
     (NotFoundError, 404),
     (ConflictError, 409),
     (BusyError, 503),
@@ -123,6 +127,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """The answer to any exception of a view; what nobody foresaw is logged, and told nothing of."""
     if isinstance(exc, exceptions.APIException):
         return _response(exc.status_code, _framework_msg(exc, context), _headers(exc))
+    if isinstance(exc, LockedError):
+        return _response(429, str(exc), {"Retry-After": str(exc.retry_after_s)})
     for kinds, status in _STATUS_OF:
         if isinstance(exc, kinds):
             return _response(status, str(exc))

@@ -5,6 +5,10 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health, pages
+from config.doors import answered_later
+from config.measurements import export_view
+from counters.api.urls import urlpatterns_with as counters_urls
+from timeseries.api.urls import urlpatterns_with as timeseries_urls
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -12,9 +16,15 @@ urlpatterns = [
     path("readyz", health.readyz_view),
     path("metrics", health.metrics_view),
     path("api/v1/", include("adserver.api.urls")),
+    path("api/v1/", include("accounts.api.urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
+    *counters_urls(
+        increment=answered_later(b"POST", b"/increment"),
+        batch=answered_later(b"POST", b"/increment/batch"),
+    ),
+    *timeseries_urls(ask=answered_later, export=export_view),
     path("", include("accounts.pages.urls")),
 ]
 

@@ -14,7 +14,8 @@ def test_the_generator_has_nothing_to_complain_about():
     out = io.StringIO()
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
     assert not GENERATOR_STATS
-    assert len(yaml.safe_load(out.getvalue())["paths"]) == 5
+    paths = yaml.safe_load(out.getvalue())["paths"]
+    assert {"/api/v1/ad", "/increment", "/increment/batch", "/counters"} <= set(paths)
 
 
 def test_every_operation_says_what_can_go_wrong():
@@ -23,16 +24,16 @@ def test_every_operation_says_what_can_go_wrong():
         for method, operation in operations.items():
             statuses = set(operation["responses"])
             assert "503" in statuses, (method, path)
-            if operation["operationId"] != "ads_for_visitor":
+            if "operators" in operation["tags"]:
                 assert {"401", "403"} <= statuses, (method, path)
                 assert {"tokenAuth": []} in operation["security"]
                 assert {"cookieAuth": []} in operation["security"]
-            else:
+            elif {"visitors", "counters"} & set(operation["tags"]):
                 assert not operation.get("security")
             if "{ad_id}" in path:
                 assert "404" in statuses, (method, path)
             if "requestBody" in operation:
-                assert {"400", "413", "415"} <= statuses, (method, path)
+                assert {"400", "413"} <= statuses, (method, path)
 
 
 def test_the_document_names_every_path_and_field():

@@ -1,0 +1,23 @@
+"""How far the totals are behind, for a card on the list of counters."""
+
+from typing import Any
+
+import redis
+
+from counters import selectors
+from counters.admin.words import bytes_words, number_words, seconds_words
+
+
+def lag_card() -> dict[str, Any]:
+    """Words for the card; `problem` when the stream cannot be asked."""
+    try:
+        state = selectors.state()
+    except (redis.RedisError, OSError):
+        unknown = dict.fromkeys(("behind", "waiting", "size", "dead"), "unknown")
+        return unknown | {"problem": "Redis does not answer: what waits there is not known."}
+    return {
+        "behind": seconds_words(state.lag_s),
+        "waiting": number_words(sum(shard.waiting for shard in state.shards)),
+        "size": bytes_words(sum(shard.waiting_bytes for shard in state.shards)),
+        "dead": number_words(state.dead_letters),
+    }
