@@ -273,7 +273,9 @@ class GroupCommit(Generic[Item]):
         if (self._full or self._open.items) and not self._scheduled:
             self._scheduled = True
             assert self._loop is not None
-            self._loop.call_soon(self._flush)
+            # Two turns of the loop: in the first one those who are being answered now come back,
+            # or they would be one half of the clients for ever, and the others the other half.
+            self._loop.call_soon(self._loop.call_soon, self._flush)
         if self._stopping and not self._owes():
             self._done.set()
 
