@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from counters.records import Increment, InvalidIncrementError, Keyed, decode_inc
 from counters.selectors import open_dead_letters
 from counters.services import dead_letters_replay
 from counters.totals import streams
-from runtime.progress import progress
+from runtime.progress import Advance, progress
 from runtime.redis_where import open_redis
 from runtime.stream import Appender, AppendError
 
@@ -40,45 +41,49 @@ class Command(BaseCommand):
             raise CommandError("name a file, or say --dead-letters")
         with clear_errors():
             if file is None:
-                self._replay_dead_letters(dry_run=options["dry_run"], **options)
+                self._replay_dead_letters(options["dry_run"], options.get("stderr"))
             else:
-                self._replay_file(file, dry_run=options["dry_run"], **options)
+                self._replay_file(file, options["dry_run"], options.get("stderr"))
 
-    def _replay_dead_letters(self, *, dry_run: bool, **options: Any) -> None:
+    def _replay_dead_letters(self, dry_run: bool, stderr: Any) -> None:
         ids = open_dead_letters()
         if dry_run:
             self.stdout.write(f"{len(ids)} dead letters are open")
             return
         counted = left = 0
-        with progress("dead letters", total=len(ids), file=options.get("stderr")) as advance:
+        with progress("dead letters", total=len(ids), file=stderr) as advance:
             for start in range(0, len(ids), CHUNK):
                 done = dead_letters_replay(ids=ids[start : start + CHUNK], actor=_ACTOR)
                 counted, left = counted + done.counted, left + done.left
                 advance(min(start + CHUNK, len(ids)))
         self.stdout.write(f"{counted} dead letters counted, {left} left")
 
-    def _replay_file(self, file: Path, *, dry_run: bool, **options: Any) -> None:
+    def _replay_file(self, file: Path, dry_run: bool, stderr: Any) -> None:
         """Check the whole file first: a bad line must not leave half of it counted."""
         total, digest = _check(file)
         if dry_run:
             self.stdout.write(f"{total} increments are good, nothing was counted")
             return
-        client = open_redis(settings.REDIS_URL)
-        appender = Appender(client, streams()[0])
-        with progress("increments", total=total, file=options.get("stderr")) as advance:
-            lines, done, number = _increments(file), 0, 0
-            while chunk := list(islice(lines, CHUNK)):
-                keyed = Keyed(f"replay:{digest}:{number}", chunk)
-                try:
-                    appender.append(encode_payload([keyed]))
-                except AppendError as error:
-                    raise CommandError(
-                        f"redis cannot be used: {error}; run it again, nothing counts twice"
-                    ) from error
-                done, number = done + len(chunk), number + 1
-                advance(done)
-        client.close()
+        with progress("increments", total=total, file=stderr) as advance:
+            _send(file, digest, advance)
         self.stdout.write(f"{total} increments sent")
+
+
+def _send(file: Path, digest: str, advance: Advance) -> None:
+    """Append the file's increments, each part under a key of its own."""
+    with closing(open_redis(settings.REDIS_URL)) as client:
+        appender = Appender(client, streams()[0])
+        lines, done, number = _increments(file), 0, 0
+        while chunk := list(islice(lines, CHUNK)):
+            keyed = Keyed(f"replay:{digest}:{number}", chunk)
+            try:
+                appender.append(encode_payload([keyed]))
+            except AppendError as error:
+                raise CommandError(
+                    f"redis cannot be used: {error}; run it again, nothing counts twice"
+                ) from error
+            done, number = done + len(chunk), number + 1
+            advance(done)
 
 
 def _check(file: Path) -> tuple[int, str]:
