@@ -1,20 +1,38 @@
-"""Asks this container's own web pool whether it can serve: `python -m config.probe api|edge`.
+"""Asks this container's own pool whether it can serve: `python -m config.probe api|edge|packets`.
 
 The health check of the containers, which have no curl. Does not start Django, so that asking
-every few seconds costs next to nothing. Exits 0 when `/readyz` answers 200, else 1 with the answer.
+every few seconds costs next to nothing. Exits 0 when `/readyz` answers 200, and when a packet that
+needs no store is answered; else 1 with what was said.
 """
 
 import http.client
+import socket
 import sys
 
 from config import env
 
-PORTS = {"api": "PORT", "edge": "EDGE_PORT"}
+PORTS = {"api": "PORT", "edge": "EDGE_PORT", "packets": "PACKETS_PORT"}
 TIMEOUT_S = 4.0
+_ANSWER_BYTES = 4096
 
 
 def ask(pool: str) -> tuple[bool, str]:
     """Whether `pool` (a key of `PORTS`) is ready on this host, and what it said."""
+    return _ask_packets() if pool == "packets" else _ask_http(pool)
+
+
+def _ask_packets() -> tuple[bool, str]:
+    address = ("127.0.0.1", env.value("PACKETS_PORT"))
+    try:
+        with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
+            connection.sendall(b"{}\n")
+            said = connection.recv(_ANSWER_BYTES).decode(errors="replace").rstrip()
+    except OSError as error:
+        return False, f"packets does not answer: {error}"
+    return said.startswith('{"Success":false'), said
+
+
+def _ask_http(pool: str) -> tuple[bool, str]:
     connection = http.client.HTTPConnection("127.0.0.1", env.value(PORTS[pool]), timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")

@@ -11,7 +11,7 @@ from devstack.data_directory import DataDirectory
 from devstack.options import Options, check_ports, read_options
 from devstack.postgres import Postgres
 from devstack.programs import ROOT, Program
-from devstack.readiness import celery_refusal, http_refusal
+from devstack.readiness import celery_refusal, http_refusal, packets_refusal
 from devstack.redis import Redis
 from devstack.supervisor import StopRequested, Supervisor
 
@@ -110,6 +110,11 @@ class Stack:
                 *("gunicorn", "-c", "config/gunicorn_api.py", "config.asgi:application"),
                 refusal=http_refusal(host, self._options.port),
             ),
+            self._django(
+                "packets",
+                "serve_packets",
+                refusal=packets_refusal(host, self._options.packets_port),
+            ),
             self._python(
                 "worker",
                 *("celery", "-A", "config", "worker", "-n", node),
@@ -119,12 +124,12 @@ class Stack:
                 stop_stage=1,
             ),
         ]
+        programs.append(self._django("writer", "write_timeseries", stop_stage=1))
         if importlib.util.find_spec("meinheld") is not None:
             edge = self._python(
                 "edge",
                 *("gunicorn", "-c", "config/gunicorn_edge.py", "config.wsgi_edge:application"),
                 refusal=http_refusal(host, self._options.edge_port),
-        programs.append(self._django("writer", "write_timeseries", stop_stage=1))
             )
             programs.insert(1, edge)
         return programs
@@ -166,13 +171,13 @@ class Stack:
             name=name,
             command=[sys.executable, str(ROOT / "manage.py"), *arguments],
             environment=self._environment(),
+            refusal=refusal,
+            stop_stage=stop_stage,
         )
 
     def _environment(self) -> dict[str, str]:
         """The engineer's environment, with everything that is settled now filled in."""
         return {
-            refusal=refusal,
-            stop_stage=stop_stage,
             "GRACEFUL_TIMEOUT_S": str(GRACEFUL_TIMEOUT_S),
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings.local",
@@ -183,6 +188,7 @@ class Stack:
             "RUN_DIR": str(self._data.run),
             "PORT": str(self._options.port),
             "EDGE_PORT": str(self._options.edge_port),
+            "PACKETS_PORT": str(self._options.packets_port),
             "WEB_CONCURRENCY": str(self._options.web_concurrency),
         }
 
@@ -212,6 +218,7 @@ class Stack:
             f"ready {url}",
             f"  admin  {url}/admin/  (name, password and token: {data / 'operator.json'})",
             f"  api    {url}/api/v1/docs/",
+            f"  tcp    {self._options.reachable_host}:{self._options.packets_port}  (packets)",
             f"  logs   {self._data.logs}",
         ]
         if importlib.util.find_spec("meinheld") is not None:

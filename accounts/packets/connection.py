@@ -30,7 +30,8 @@ class PacketConnection(asyncio.Protocol):
     `_unread` has arrived and was not looked at. While `_waiting` for an answer (or for its next
     turn), or `_clogged` because the client does not read, nothing is looked at, and beyond some
     bytes nothing is read (`_halted`). Once `_deaf`, what arrives is thrown away. `heard_tick` is
-    when a whole line came last, or when what counts instead began; the sweep compares.
+    when a whole line came last, or when what counts instead began; the sweep compares. `client` is
+    the peer's address.
     """
 
     __slots__ = (
@@ -42,11 +43,13 @@ class PacketConnection(asyncio.Protocol):
         "_transport",
         "_unread",
         "_waiting",
+        "client",
         "heard_tick",
     )
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self.client = ""
         self._transport: asyncio.Transport | None = None
         self._unread: bytes | bytearray = b""
         self._waiting = False
@@ -56,17 +59,13 @@ class PacketConnection(asyncio.Protocol):
         self._eof = False
         self.heard_tick = door.tick
 
-    @property
-    def client(self) -> str:
-        """The peer's address; empty when unknown."""
-        peer = self._transport.get_extra_info("peername") if self._transport else None
-        return str(peer[0]) if peer else ""
-
     # -- what the transport tells ---------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.client = str(peer[0]) if peer else ""
         if not self._door.join(self) and not self._deaf:
             self._transport.write(_CROWDED)
             self._finish(unread=True)

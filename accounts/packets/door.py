@@ -29,11 +29,11 @@ _HASHING = frozenset(["REGISTER", "LOGIN"])
 class Answers(NamedTuple):
     """What answers packets; both give the line of an answer and never raise.
 
-    `from_memory(packet)` gives None when memory does not know, and must not wait: it runs on the
-    event loop. `from_stores(packet, client's address)` runs in a thread.
+    Both are given the packet and the client's address. `from_memory` gives None when memory does
+    not know, and must not wait: it runs on the event loop. `from_stores` runs in a thread.
     """
 
-    from_memory: Callable[[Packet], bytes | None]
+    from_memory: Callable[[Packet, str], bytes | None]
     from_stores: Callable[[Packet, str], bytes]
 
 
@@ -80,7 +80,7 @@ class Door:
         except PacketError as error:
             self.stats.answers[BAD][0] += 1
             return encode_failure(str(error))
-        answer = self._from_memory(packet)
+        answer = self._from_memory(packet, connection.client)
         if answer is None:
             return self._wait(packet, connection)
         self.stats.answers[packet.format][1] += 1

@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from logging import getLogger
 from types import FrameType
@@ -24,8 +24,9 @@ LONGEST_DELAY_S = 5.0
 SETTLED_S = 10.0
 _POLL_S = 1.0
 
-# What a process does: serve on this socket until the pipe's other end is closed or SIGTERM comes.
-Work = Callable[[socket.socket, int], None]
+# What a process does, with a listening socket if it has one, until the other end of the pipe is
+# closed or SIGTERM comes.
+Work = Callable[[socket.socket | None, int], None]
 
 
 class PortInUseError(Exception):
@@ -59,9 +60,10 @@ def listeners(host: str, port: int, count: int) -> list[socket.socket]:
 
 @dataclass
 class _Place:
-    """A socket, and the process that serves it."""
+    """A socket, what to do with it, and the process that does."""
 
-    listener: socket.socket
+    listener: socket.socket | None
+    work: Work
     pid: int = 0
     started_at_s: float = 0.0
     deaths: int = 0
@@ -73,14 +75,12 @@ class Pool:
 
     def __init__(
         self,
-        sockets: list[socket.socket],
-        work: Work,
+        places: Iterable[tuple[socket.socket | None, Work]],
         *,
         grace_s: float,
         buried: Callable[[int], None] = lambda _pid: None,
     ) -> None:
-        self._places = [_Place(each) for each in sockets]
-        self._work = work
+        self._places = [_Place(listener, work) for listener, work in places]
         self._grace_s = grace_s
         self._buried = buried
         self._stopping = False
@@ -144,9 +144,9 @@ class Pool:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._held)
             for other in self._places:
-                if other is not place:
+                if other is not place and other.listener is not None:
                     other.listener.close()
-            self._work(place.listener, self._lifeline)
+            place.work(place.listener, self._lifeline)
             code = 0
         except BaseException:
             log.exception("a process of the pool failed")
@@ -159,7 +159,8 @@ class Pool:
         give_up_s = time.monotonic() + self._grace_s
         self._signal(signal.SIGTERM)
         for place in self._places:
-            place.listener.close()
+            if place.listener is not None:
+                place.listener.close()
         while any(place.pid and not self._dead(place) for place in self._places):
             if time.monotonic() > give_up_s:
                 log.error("processes are killed after %.0f s", self._grace_s)

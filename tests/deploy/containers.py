@@ -26,7 +26,8 @@ class Deployment:
 
     def __init__(self, *, tree: Path, stores: Stores, directory: Path) -> None:
         self.directory = directory
-        self.ports = {"api": free_port(), "edge": free_port()}
+        self.ports = {"api": free_port(), "edge": free_port(), "packets": free_port()}
+        self.watch_port = free_port()
         self._tree = tree
         self._stores = stores
         self._services: dict[str, dict[str, Any]] = compose.load()["services"]
@@ -43,6 +44,8 @@ class Deployment:
                 "BIND_HOST": "127.0.0.1",
                 "PORT": str(self.ports["api"]),
                 "EDGE_PORT": str(self.ports["edge"]),
+                "PACKETS_PORT": str(self.ports["packets"]),
+                "PACKETS_WATCH_PORT": str(self.watch_port),
                 "WEB_CONCURRENCY": "1",
                 "RUN_DIR": str(run_dir),
                 "HOSTNAME": socket.gethostname(),

@@ -13,7 +13,7 @@ from tests.deploy.compose import DOT_ENV, OURS
 ONE_SHOT = {"migrate"}
 LONG_RUNNING = set(compose.load()["services"]) - ONE_SHOT
 # Who keeps people's pictures, on a volume of their own.
-PICTURES = {"api"}
+PICTURES = {"api", "packets"}
 REQUIRED = ["SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ALLOWED_HOSTS"]
 EXAMPLE = env.BASE_DIR / "deploy/example.env"
 

@@ -6,10 +6,10 @@ import pytest
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from adserver.metrics import set_catalog
 from config import env
-from runtime.metrics import observe_request, render_metrics
+from runtime.metrics import render_metrics
 from tests.deploy import compose
+from tests.deploy.exposed import expose_all
 
 CONFIGURATION = (env.BASE_DIR / "docs/configuration.md").read_text()
 OPERATIONS = (env.BASE_DIR / "docs/operations.md").read_text()
@@ -46,8 +46,7 @@ def test_what_production_requires_is_marked():
 
 
 def _exposed() -> set[str]:
-    observe_request(route="/x", method="GET", status=200, duration_s=0.1)
-    set_catalog(version=1, lag_s=0.0, open_ads=1, live_ads=1, gaps=0)
+    expose_all()
     text = render_metrics() + b"\n" + generate_latest(REGISTRY)
     names = {
         f"{family.name}_total" if family.type == "counter" else family.name

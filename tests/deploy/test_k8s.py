@@ -78,6 +78,8 @@ def test_the_variables_are_those_of_compose():
         "BIND_HOST",
         "PORT",
         "EDGE_PORT",
+        "PACKETS_PORT",
+        "PACKETS_WATCH_PORT",
         "RUN_DIR",
         "PICTURES_DIR",
     ):
@@ -99,6 +101,17 @@ def test_web_pods_are_probed_where_they_listen(name, variable):
     for probe, path in (("startup", "/readyz"), ("readiness", "/readyz"), ("liveness", "/healthz")):
         assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "http"}
     assert container["lifecycle"]["preStop"]["exec"]["command"][0] == "sleep"
+
+
+def test_packets_pods_are_probed_where_they_listen():
+    container, given = _container("packets"), SERVICES["packets"]["environment"]
+    ports = {"packets": given["PACKETS_PORT"], "watch": given["PACKETS_WATCH_PORT"]}
+    listening = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    exposed = OBJECTS["Service", "packets"]["spec"]["ports"]
+    assert listening == {port["targetPort"]: str(port["port"]) for port in exposed} == ports
+    check = ["CMD", *container["readinessProbe"]["exec"]["command"]]
+    assert check == SERVICES["packets"]["healthcheck"]["test"]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "watch"}
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])

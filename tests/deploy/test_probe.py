@@ -1,4 +1,4 @@
-"""`python -m config.probe`, the health check of the containers of both pools."""
+"""`python -m config.probe`, the health check of the containers of every pool."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ import pytest
 from config import env, probe
 from devstack.ports import free_port
 from tests.deploy.teller import teller
+from tests.packets.support import Server
 
 
 @pytest.mark.parametrize(("pool", "variable"), [("api", "PORT"), ("edge", "EDGE_PORT")])
@@ -25,10 +26,19 @@ def test_a_pool_that_is_gone_is_not_healthy(monkeypatch, capsys):
     assert "does not answer" in capsys.readouterr().out
 
 
+def test_the_packets_are_healthy_when_they_answer(monkeypatch, capsys):
+    with Server() as server:
+        monkeypatch.setenv("PACKETS_PORT", str(server.port))
+        assert probe.main(["packets"]) == 0
+    assert "Format: is required" in capsys.readouterr().out
+    assert probe.main(["packets"]) == 1
+    assert "packets does not answer" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [[], ["worker"], ["api", "edge"]])
 def test_a_wrong_call_is_explained(capsys, arguments):
     assert probe.main(arguments) == 2
-    assert capsys.readouterr().err == "usage: python -m config.probe api|edge\n"
+    assert capsys.readouterr().err == "usage: python -m config.probe api|edge|packets\n"
 
 
 def test_asking_costs_no_start_of_django():

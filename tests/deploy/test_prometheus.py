@@ -8,14 +8,14 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from adserver.metrics import set_catalog
 from config import env
-from runtime.metrics import observe_request, render_metrics
+from runtime.metrics import render_metrics
 from tests.deploy import compose
+from tests.deploy.exposed import expose_all
 
 RULES = env.BASE_DIR / "deploy/prometheus/rules.yml"
 SCRAPES = env.BASE_DIR / "deploy/prometheus/prometheus.yml"
-DASHBOARD = env.BASE_DIR / "deploy/grafana/dashboards/ads.json"
+DASHBOARDS = env.BASE_DIR / "deploy/grafana/dashboards"
 # What Prometheus adds to every series, and what the pools' multi-process mode adds to gauges.
 ADDED_LABELS = {"job", "instance", "pid"}
 FROM_PROMETHEUS = {"up"}
@@ -29,8 +29,7 @@ _FUNCTIONS = set(
 
 def _exposed() -> dict[str, set[str]]:
     """Every series that a pool exposes, with its labels."""
-    observe_request(route="/x", method="GET", status=200, duration_s=0.1)
-    set_catalog(version=1, lag_s=0.0, open_ads=1, live_ads=1, gaps=0)
+    expose_all()
     series: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(render_metrics().decode()):
         for sample in family.samples:
@@ -44,7 +43,8 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def _panels() -> list[str]:
-    panels = json.loads(DASHBOARD.read_text())["panels"]
+    dashboards = [json.loads(path.read_text()) for path in DASHBOARDS.glob("*.json")]
+    panels = [panel for dashboard in dashboards for panel in dashboard["panels"]]
     return [target["expr"] for panel in panels for target in panel["targets"]]
 
 
@@ -90,14 +90,15 @@ def test_every_metric_of_ours_is_looked_at():
     assert families == {re.sub("_(bucket|total)$", "", name) for name in asked}
 
 
-def test_both_pools_are_scraped_where_compose_has_them():
+def test_every_pool_is_scraped_where_compose_has_them():
     services = compose.load()["services"]
     scraped = {
         each["job_name"]: each["dns_sd_configs"][0]
         for each in yaml.safe_load(SCRAPES.read_text())["scrape_configs"]
     }
-    assert set(scraped) == {"api", "edge"}
-    for name, variable in (("api", "PORT"), ("edge", "EDGE_PORT")):
+    assert set(scraped) == {"api", "edge", "packets"}
+    variables = {"api": "PORT", "edge": "EDGE_PORT", "packets": "PACKETS_WATCH_PORT"}
+    for name, variable in variables.items():
         assert scraped[name]["names"] == [name]
         assert scraped[name]["port"] == int(services[name]["environment"][variable])
         assert set(services[name]["networks"]) & set(services["prometheus"]["networks"])

@@ -54,7 +54,8 @@ class TestRunning:
         path = stack.data_directory / "stack.json"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert set(stack.state) == {"database_url", "redis_url", "processes"}
-        assert set(stack.pids) == {"postgres", "redis", "api", "edge", "worker", "beat"}
+        ours = {"api", "edge", "packets", "worker", "writer", "beat"}
+        assert set(stack.pids) == {"postgres", "redis"} | ours
         assert all(alive(pid) for pid in stack.pids.values())
 
     def test_the_operator_file_is_private(self, stack):
@@ -69,7 +70,9 @@ class TestRunning:
         assert done.returncode == 0, done.stderr
         assert "DATABASE_URL" not in stack.environment
 
-    @pytest.mark.parametrize("name", ["beat", "worker", "edge", "api", "redis", "postgres"])
+    @pytest.mark.parametrize(
+        "name", ["beat", "writer", "worker", "packets", "edge", "api", "redis", "postgres"]
+    )
     def test_a_killed_process_runs_again_and_the_others_bear_it(self, stack, name):
         before = stack.pids
         urls = stack.state["database_url"], stack.state["redis_url"]

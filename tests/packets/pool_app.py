@@ -15,7 +15,7 @@ from accounts.packets.pool import Pool, PortInUseError, listeners
 from accounts.packets.process import run
 
 
-def from_memory(packet: Packet) -> bytes | None:
+def from_memory(packet: Packet, client: str) -> bytes | None:
     if packet.user.token == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if packet.format != "VALIDATE":
@@ -39,7 +39,7 @@ def main(port: int) -> int:
     def work(listener, lifeline):
         run(listener, answers, Limits(), lifeline=lifeline, grace_s=5.0)
 
-    Pool(sockets, work, grace_s=8.0).run()
+    Pool([(each, work) for each in sockets], grace_s=8.0).run()
     return 0
 
 

@@ -103,7 +103,7 @@ class Server:
         self.door.stop()
         await asyncio.sleep(0)
 
-    def _from_memory(self, asked: Packet) -> bytes | None:
+    def _from_memory(self, asked: Packet, client: str) -> bytes | None:
         token = asked.user.token
         if asked.format != "VALIDATE" or token in self._forgotten or token is None:
             return None

@@ -1,0 +1,151 @@
+"""What answers packets: the process's memory when it knows, else the services.
+
+Memory knows sessions that were checked within the last minute, and whom it has just logged in.
+"""
+
+from collections.abc import Callable
+from logging import getLogger
+
+from django.db import InterfaceError, OperationalError, connections
+
+from accounts import services
+from accounts.errors import BadCredentialsError, InvalidFieldError
+from accounts.names import USERNAME_CHARACTERS_MAX
+from accounts.packets.codec import Packet, PacketUser, encode_failure, encode_success
+from accounts.packets.door import Answers
+from accounts.people import Person
+from accounts.sessions import process_sessions, session_check
+from accounts.tokens import token_hash
+from runtime.errors import DomainError
+
+log = getLogger(__name__)
+
+DEVICE = "packets"
+_BROKEN = encode_failure("server: failed, nothing is known of what was done")
+_STORE_AWAY = encode_failure("server: a store is away, nothing was done, try again later")
+_NO_SESSION = encode_failure("User.Token: is no valid session")
+# The names that fields have in packets.
+_FIELDS = {
+    "username": "User.Username",
+    "password": "User.Password",
+    "nickname": "User.Nickname",
+    "image": "User.URL",
+}
+
+
+class NoSessionError(Exception):
+    """The token is no valid session's."""
+
+
+def new_answers() -> Answers:
+    """What answers in this process."""
+    find_session = process_sessions().memory.find
+
+    def from_memory(packet: Packet, client: str) -> bytes | None:
+        user = packet.user
+        if packet.format == "VALIDATE" and user.token is not None:
+            entry = find_session(token_hash(user.token))
+            if entry is None:
+                return None
+            if entry.line is None:
+                entry.line = _success(entry.person)
+            return entry.line
+        if packet.format == "LOGIN" and user.username and user.password:
+            return _login_again(user.username, user.password, client)
+        return None
+
+    return Answers(from_memory, from_stores)
+
+
+def from_stores(packet: Packet, client: str) -> bytes:
+    """The answer to a packet, from the services. Runs in a thread, and never raises."""
+    try:
+        return _WAYS[packet.format](packet.user, client)
+    except NoSessionError:
+        return _NO_SESSION
+    except InvalidFieldError as error:
+        return encode_failure(f"{_FIELDS.get(error.field, error.field)}: {error.problem}")
+    except BadCredentialsError:
+        return encode_failure("User.Username or User.Password: is wrong")
+    except DomainError as error:
+        field, _, problem = str(error).partition(": ")
+        return encode_failure(f"{_FIELDS.get(field, field)}: {problem}")
+    except (OperationalError, InterfaceError):
+        return _STORE_AWAY
+    except Exception:
+        log.exception("a packet of format %s failed", packet.format)
+        return _BROKEN
+    finally:
+        # Back into the pool, for the next thread that needs it.
+        connections.close_all()
+
+
+def _login_again(username: str, password: str, client: str) -> bytes | None:
+    # What is far too long is not folded on the event loop.
+    if len(username) > USERNAME_CHARACTERS_MAX:
+        return None
+    opened = services.session_reopen(username=username, password=password, address=client)
+    return None if opened is None else _success(opened.person, token=opened.token)
+
+
+def _success(person: Person, *, token: str | None = None) -> bytes:
+    return encode_success(
+        username=person.username, nickname=person.nickname, url=person.image, token=token
+    )
+
+
+def _person(user: PacketUser) -> Person:
+    person = session_check(token=user.token or "")
+    if person is None:
+        raise NoSessionError
+    return person
+
+
+def _register(user: PacketUser, client: str) -> bytes:
+    made = services.user_register(
+        username=user.username,
+        password=user.password,
+        nickname=user.nickname or "",
+        address=client,
+    )
+    return encode_success(username=made.username, nickname=made.nickname, url="")
+
+
+def _login(user: PacketUser, client: str) -> bytes:
+    opened = services.session_open(
+        username=user.username or "", password=user.password or "", device=DEVICE, address=client
+    )
+    # Into this process's memory, where the next packets of this user will look for it.
+    session_check(token=opened.token)
+    return _success(opened.person, token=opened.token)
+
+
+def _validate(user: PacketUser, _client: str) -> bytes:
+    return _success(_person(user))
+
+
+def _update_nickname(user: PacketUser, _client: str) -> bytes:
+    return _success(services.nickname_change(person=_person(user), nickname=user.nickname))
+
+
+def _update_image(user: PacketUser, _client: str) -> bytes:
+    person = _person(user)
+    if user.url:
+        return _success(services.image_copy(person=person, url=user.url))
+    return _success(services.image_remove(person=person))
+
+
+def _logout(user: PacketUser, client: str) -> bytes:
+    person = _person(user)
+    services.session_close(person=person, address=client)
+    return _success(person)
+
+
+_WAYS: dict[str, Callable[[PacketUser, str], bytes]] = {
+    "REGISTER": _register,
+    "LOGIN": _login,
+    "VALIDATE": _validate,
+    "UPDATE_NICKNAME": _update_nickname,
+    "UPDATE_IMAGE": _update_image,
+    "LOGOUT": _logout,
+}

@@ -1,0 +1,59 @@
+"""What the processes of the packets run: connections, the sessions behind them, and a watch.
+
+The watch tells health and metrics of all of them over HTTP, on a port of its own.
+"""
+
+import select
+import socket
+from functools import partial
+from logging import getLogger
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from accounts.packets.answers import new_answers
+from accounts.packets.limits import Limits
+from accounts.packets.pool import Pool, Work, listeners
+from accounts.packets.process import run
+from config import env
+from config.gunicorn_common import begin_pool
+from config.health import healthz
+from runtime.watch import watched
+
+log = getLogger(__name__)
+
+POOL = "packets"
+
+
+def serve_packets() -> None:
+    """Serve until SIGTERM or SIGINT, and answer then what has come. Every process of the pool is a
+    fork of this one. PortInUseError when a port is taken.
+    """
+    begin_pool(POOL)
+    host = env.value("BIND_HOST").strip("[]")
+    port, processes = env.value("PACKETS_PORT"), env.value("WEB_CONCURRENCY")
+    places: list[tuple[socket.socket | None, Work]] = [
+        (listener, _serve) for listener in listeners(host, port, processes)
+    ]
+    if watch_port := env.value("PACKETS_WATCH_PORT"):
+        places.append((None, partial(_watch, host, watch_port)))
+    log.info("packets on port %d, served by %d processes", port, processes)
+    # Two seconds more than the processes give themselves.
+    grace_s = env.value("GRACEFUL_TIMEOUT_S") + 2.0
+    Pool(places, grace_s=grace_s, buried=mark_process_dead).run()
+
+
+def _serve(listener: socket.socket | None, lifeline: int) -> None:
+    assert listener is not None
+    limits = Limits(
+        connections=env.value("PACKETS_CONNECTIONS"),
+        idle_s=env.value("PACKETS_IDLE_S"),
+        # A connection to PostgreSQL for each thread of both lanes.
+        threads=max(1, env.value("DATABASE_POOL_SIZE") // 2),
+    )
+    grace_s = float(env.value("GRACEFUL_TIMEOUT_S"))
+    run(listener, new_answers(), limits, lifeline=lifeline, grace_s=grace_s)
+
+
+def _watch(host: str, port: int, _listener: socket.socket | None, lifeline: int) -> None:
+    with watched(host, port, healthz):
+        select.select([lifeline], [], [])

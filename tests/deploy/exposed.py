@@ -1,0 +1,19 @@
+"""Has every metric of the product said once: most exist only once something has happened."""
+
+from accounts import stages
+from accounts.packets.stats import Stats
+from adserver.metrics import set_catalog
+from runtime.metrics import observe_request
+
+
+def expose_all() -> None:
+    """Afterwards the metrics of this process are those of the product."""
+    observe_request(route="/x", method="GET", status=200, duration_s=0.1)
+    set_catalog(version=1, lag_s=0.0, open_ads=1, live_ads=1, gaps=0)
+    stages.observe_stage("hash", 0.1)
+    stages.count_checks("memory")
+    stages.count_login("opened")
+    stats = Stats()
+    stats.answers["LOGIN"][1] += 1
+    stats.at_once(1, 0.001)
+    stats.publish(connections=1)
