@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from config import env, wiring
 from config.doors import response_of
+from counters.metrics import render_state
 from runtime.board import read_board
 from runtime.http.answer import Answer
 from runtime.metrics import CONTENT_TYPE, render_metrics
@@ -94,8 +95,9 @@ def readyz_view(request: HttpRequest) -> HttpResponse:
 
 
 def metrics_view(request: HttpRequest) -> HttpResponse:
-    """Prometheus text of all workers of the pool, and of what runs beside it on this host without
-    HTTP of its own.
+    """Prometheus text of all workers of the pool, of what runs beside it on this host without HTTP
+    of its own, and of the counters wherever they are drained.
     """
     beside = [env.run_dir() / f"metrics-{pool}" for pool in _WITHOUT_HTTP]
-    return HttpResponse(render_metrics(beside=beside), content_type=CONTENT_TYPE)
+    text = render_metrics(beside=beside) + render_state()
+    return HttpResponse(text, content_type=CONTENT_TYPE)

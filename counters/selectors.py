@@ -26,6 +26,7 @@ from runtime.redis_where import open_redis
 from runtime.stream import Stream
 
 log = getLogger(__name__)
+_STATE_TIMEOUT_S = 0.5
 
 # One statement, one snapshot: totals and how far they go belong together.
 _TOTALS_SQL = """
@@ -191,7 +192,7 @@ def _shard_state(stream: Stream) -> ShardState:
 
 @cache
 def _streams() -> tuple[Stream, ...]:
-    client = open_redis(settings.REDIS_URL)
+    client = open_redis(settings.REDIS_URL, timeout_s=_STATE_TIMEOUT_S)
     return tuple(Stream(client, key) for key in streams())
 
 

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from counters import flights, selectors
 from counters.drain import ShardDrain
 from counters.flights import Flights
+from counters.metrics import render_state
 from counters.queries import Window
 from counters.records import VALUE_MAX, Increment
 from counters.totals import EPOCH_KEY, Mark, TotalsCache, total_key
@@ -269,6 +270,11 @@ def test_the_state_says_how_far_the_drain_is(shard: Shard) -> None:
     assert 0 <= state.lag_s < 60
     assert state.dead_letters == 0
     shard.run()
+    shown = render_state().decode()
+    assert f'counters_waiting_batches{{stream="{shard.drain.stream.key}"}} 0.0' in shown
+    assert f'counters_lag_seconds{{stream="{shard.drain.stream.key}"}} 0.0' in shown
+    assert "\ncounters_increments_applied_total 3.0\n" in shown
+    assert "\ncounters_dead_letters 1.0\n" in shown
     state = selectors.state()
     assert (state.shards[0].waiting, state.lag_s, state.dead_letters) == (0, 0.0, 1)
     assert state.figures["applied"] == 3
