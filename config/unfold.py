@@ -55,6 +55,19 @@ _NAVIGATION: list[dict[str, Any]] = [
         ]
     },
     {
+        "title": "Counters",
+        "separator": True,
+        "items": [
+            _item("Counters", "tag", "admin:counters_counter_changelist", "counters.view_counter"),
+            _item(
+                "Dead letters",
+                "unsubscribe",
+                "admin:counters_deadletter_changelist",
+                "counters.view_deadletter",
+            ),
+        ],
+    },
+    {
         "title": "People",
         "separator": True,
         "items": [

@@ -11,6 +11,9 @@ from counters.admin.words import number_words
 from counters.queries import Granularity, Window
 
 _LABEL: dict[Granularity, str] = {"minute": "%H:%M", "hour": "%-d %b %H:%M", "day": "%-d %b"}
+# Above, an axis would be wider than the chart on a phone.
+_PLAIN_MAX = 10_000_000
+_UNITS = ((10**6, "million"), (10**9, "billion"), (10**12, "trillion"), (10**15, "quadrillion"))
 _TICKS_MAX = 8
 _ROWS_MAX = 200
 
@@ -21,12 +24,14 @@ def chart(window: Window, grown: Mapping[datetime, int]) -> dict[str, Any]:
     """
     starts = window.starts()
     values = [grown.get(at, 0) for at in starts]
+    size, unit = _unit(max(values))
     data = {
         "labels": [_label(at, window.granularity) for at in starts],
         "datasets": [
             {
-                "label": f"Added in this {window.granularity}",
-                "data": values,
+                "label": f"Added in this {window.granularity}" + (f", {unit}" if unit else ""),
+                "data": values if size == 1 else [value / size for value in values],
+                "suffixYAxis": unit,
                 "backgroundColor": "var(--color-primary-500)",
                 "displayYAxis": True,
                 "maxTicksXLimit": _TICKS_MAX,
@@ -49,6 +54,13 @@ def chart(window: Window, grown: Mapping[datetime, int]) -> dict[str, Any]:
         "rows": rows[:_ROWS_MAX],
         "more_rows": max(0, len(rows) - _ROWS_MAX),
     }
+
+
+def _unit(largest: int) -> tuple[int, str]:
+    """The unit in which the largest number has few digits, with its name."""
+    if largest < _PLAIN_MAX:
+        return 1, ""
+    return max((each for each in _UNITS if each[0] <= largest), default=_UNITS[0])
 
 
 def _label(at: datetime, granularity: Granularity) -> str:

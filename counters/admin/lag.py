@@ -13,11 +13,17 @@ def lag_card() -> dict[str, Any]:
     try:
         state = selectors.state()
     except (redis.RedisError, OSError):
-        unknown = dict.fromkeys(("behind", "waiting", "size", "dead"), "unknown")
-        return unknown | {"problem": "Redis does not answer: what waits there is not known."}
+        unknown = dict.fromkeys(("behind", "waiting", "dead"), "unknown")
+        return unknown | {
+            "size": "",
+            "problem": "Redis does not answer: what waits there is not known.",
+        }
+    waiting = sum(shard.waiting for shard in state.shards)
+    waiting_bytes = sum(shard.waiting_bytes for shard in state.shards)
     return {
         "behind": seconds_words(state.lag_s),
-        "waiting": number_words(sum(shard.waiting for shard in state.shards)),
-        "size": bytes_words(sum(shard.waiting_bytes for shard in state.shards)),
+        "waiting": number_words(waiting),
+        # A stream that is empty takes some bytes, too, which tell nobody anything.
+        "size": bytes_words(waiting_bytes) if waiting else "",
         "dead": number_words(state.dead_letters),
     }

@@ -10,8 +10,8 @@ _TEN = 10
 
 
 def number_words(number: int | Decimal | None) -> str:
-    """A whole number with its thousands apart, `—` for none."""
-    return "—" if number is None else f"{int(number):,}".replace(",", "\u202f")
+    """A whole number with its thousands apart, where a line may break; `—` for none."""
+    return "—" if number is None else f"{int(number):,}".replace(",", "\u2009")
 
 
 def moment_words(moment: datetime | None) -> str:

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import NewPage
+from tests.support.stack import Stack, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 LIST = "/admin/adserver/ad/"
+COUNTER = "7d6b1f2e-5f0c-4c0e-9d3a-0f3f1a6f6a11"
+FULL_COUNTER = "8e7c2a3f-6a1d-4d1f-8e4b-1a4a2b7a7b22"
+VALUE_MAX = 2**63 - 1
 PAGES = {
     "home": "/",
     "not-found": "/nowhere",
@@ -19,6 +24,10 @@ PAGES = {
     "visitor": f"{LIST}visitor/?age=25&country=TW&limit=3",
     "visitor-mistake": f"{LIST}visitor/?age=999",
     "change-log": "/admin/adserver/adchange/",
+    "counters": "/admin/counters/counter/",
+    "counter": f"/admin/counters/counter/{COUNTER}/change/",
+    "counter-minutes": f"/admin/counters/counter/{FULL_COUNTER}/change/?granularity=minute",
+    "dead-letters": "/admin/counters/deadletter/",
     "users": "/admin/accounts/user/",
     "user-add": "/admin/accounts/user/add/",
     "sessions": "/admin/accounts/session/",
@@ -54,6 +63,17 @@ def picture(page: Page, file: Path) -> None:
     assert page.evaluate(NAMELESS) == [], f"{page.url} has fields without a name"
 
 
+@pytest.fixture(scope="module")
+def counted(stack: Stack) -> None:
+    """Counters with a history, and one that is full and has a dead letter."""
+    full = {"key": FULL_COUNTER, "value": VALUE_MAX}
+    batch = [{"key": COUNTER, "value": 41}, {"key": COUNTER, "value": 1_200}, full, full]
+    httpx.post(f"{stack.url}/increment/batch", json=batch).raise_for_status()
+    url = f"{stack.url}/counters/{COUNTER}"
+    wait_until(lambda: httpx.get(url).json()["value"], timeout_s=10, what="all counted")
+
+
+@pytest.mark.usefixtures("counted")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page(new_page: NewPage, screenshots: Path, width: int, scheme: str) -> None:

@@ -79,7 +79,7 @@ def test_a_counter_is_found_by_its_whole_key(client_op):
     for term in (str(KEY), f" {str(KEY).upper()} ", KEY.hex):
         page = client_op.get(LIST, {"q": term})
         assert [each.key for each in page.context["cl"].result_list] == [KEY]
-        assert "1\u202f234\u202f567" in page.content.decode()
+        assert "1\u2009234\u2009567" in page.content.decode()
     for term in (str(KEY)[:8], "nonsense", str(uuid4())):
         assert not client_op.get(LIST, {"q": term}).context["cl"].result_list
     assert len(client_op.get(LIST).context["cl"].result_list) == 2
@@ -106,6 +106,7 @@ def test_the_card_says_how_far_they_are_behind(client_op):
     lag = client_op.get(LIST).context["lag"]
     assert lag["behind"] == "90 s"
     assert (lag["waiting"], lag["dead"]) == ("1", "1")
+    assert lag["size"]
 
 
 def test_without_redis_the_list_is_there_all_the_same(client_op, monkeypatch):
@@ -142,8 +143,25 @@ def test_a_counters_page_has_its_total_and_a_chart(client_op):
     assert len(values) == len(data["labels"]) == 49
     assert values[-1] == 3
     assert values[-6] == 1_000
-    assert response.context["sum"] == "1\u202f003"
-    assert [value for _, value in response.context["rows"]] == ["3", "1\u202f000"]
+    assert response.context["sum"] == "1\u2009003"
+    assert [value for _, value in response.context["rows"]] == ["3", "1\u2009000"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "unit"),
+    [
+        (9_999_999, 9_999_999, ""),
+        (25_000_000, 25, " million"),
+        (VALUE_MAX, 9223.37, " quadrillion"),
+    ],
+)
+def test_large_numbers_are_told_in_their_unit(client_op, value, shown, unit):
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    add_hour(KEY, now, value)
+    [dataset] = chart_of(client_op.get(f"{LIST}{KEY}/change/").content.decode())["datasets"]
+    assert dataset["data"][-1] == pytest.approx(shown, abs=0.01)
+    assert dataset["label"] == f"Added in this hour{unit and ','}{unit}"
+    assert dataset["suffixYAxis"] == unit.strip()
 
 
 @pytest.mark.parametrize(("granularity", "buckets"), [("minute", 61), ("hour", 49), ("day", 31)])
@@ -252,7 +270,7 @@ def test_who_may_only_look_cannot_replay(staff_with):
         (bytes_words(2**50), "1048576 GiB"),
         (bytes_words(None), "unknown"),
         (number_words(None), "—"),
-        (number_words(1_000), "1\u202f000"),
+        (number_words(1_000), "1\u2009000"),
     ],
 )
 def test_words(words, expected):
