@@ -33,7 +33,7 @@ class UnsaltedMD5Hasher(BasePasswordHasher):
         """The parts of the stored form."""
         return {"algorithm": self.algorithm, "salt": None, "hash": self._digits(encoded)}
 
-    def safe_summary(self, encoded: str) -> dict[str, Any]:
+    def safe_summary(self, encoded: str) -> Any:
         """What the admin may show."""
         return {"algorithm": self.algorithm, "hash": mask_hash(self._digits(encoded))}
 

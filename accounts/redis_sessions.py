@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from hashlib import blake2b
 from hmac import compare_digest
+from typing import Any
 
 import msgspec
 import redis
@@ -43,7 +44,7 @@ class RedisSessions:
         if time.monotonic() < self._paused_until_s:
             return None
         try:
-            value: bytes | None = self._client.get(_PREFIX + token_hash.hex().encode())
+            value: Any = self._client.get(_PREFIX + token_hash.hex().encode())
         except (redis.RedisError, OSError):
             self._pause()
             return None

@@ -4,7 +4,7 @@ Each change that another process may remember is announced when it is committed,
 `accounts.changes`. Errors are those of `accounts.errors`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -56,8 +56,11 @@ __all__ = [
     "session_reopen",
     "sessions_close_all",
     "sessions_close_others",
+    "sessions_revoke",
+    "sessions_used",
     "token_revoke",
     "token_rotate",
+    "user_edited",
     "user_register",
 ]
 
@@ -168,6 +171,42 @@ def sessions_close_all(*, user_id: int, actor: str) -> int:
                 detail=f"{ended} sessions, by {actor}",
             )
     return ended
+
+
+def sessions_revoke(*, session_ids: Sequence[UUID], actor: str) -> int:
+    """End these sessions, whosever they are, on behalf of `actor`; gives how many had not ended."""
+    ended = 0
+    with transaction.atomic():
+        chosen = Session.objects.filter(pk__in=session_ids, ended_at__isnull=True)
+        owners = User.objects.filter(sessions__in=chosen).distinct().order_by("pk")
+        for user_id, username in list(owners.values_list("pk", "username")):
+            count = _end(Session.objects.filter(pk__in=session_ids, user_id=user_id), user_id)
+            detail = f"{count} sessions, by {actor}"
+            audit_write(kind=Kind.LOGOUT, user_id=user_id, username=username, detail=detail)
+            ended += count
+    return ended
+
+
+def user_edited(*, user_id: int, sign_out: bool, actor: str) -> None:
+    """Have it known that `actor` has changed the user's row, so that all see the new names; and
+    end all sessions when that changed who may log in, or with what (`sign_out`).
+    """
+    with transaction.atomic():
+        if sign_out:
+            sessions_close_all(user_id=user_id, actor=actor)
+        _touch(user_id)
+
+
+def sessions_used(*, session_ids: Sequence[UUID]) -> None:
+    """Note that these sessions were used just now. All in one statement, rows in order of their
+    keys, so that two processes that note the same ones do not stop each other.
+    """
+    if not session_ids:
+        return
+    with stage("token_update"), transaction.atomic():
+        sessions = Session.objects.filter(pk__in=session_ids).order_by("pk")
+        locked = list(sessions.select_for_update().values_list("pk", flat=True))
+        Session.objects.filter(pk__in=locked).update(last_used_at=Now())
 
 
 def nickname_change(*, person: Person, nickname: object) -> Person:

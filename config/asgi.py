@@ -33,19 +33,24 @@ class Application:
 async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     from config import doors, wiring
     from config.ingest import Ingest
+    from config.people import People
 
     await receive()
     worker = await asyncio.to_thread(wiring.start, "api")
     ingest = Ingest()
     await ingest.start()
+    people = People()
+    people.start()
     scope["state"]["hot_routes"] = routes = wiring.hot_routes()
     ingest.add_routes(routes)
+    people.add_routes(routes)
     doors.open_doors(routes)
     await send({"type": "lifespan.startup.complete"})
     # By the next message the server has answered, or given up, every request that it took.
     await receive()
     doors.close_doors()
     await ingest.stop()
+    await asyncio.to_thread(people.stop)
     await asyncio.to_thread(worker.stop)
     await send({"type": "lifespan.shutdown.complete"})
 

@@ -1,0 +1,1 @@
+"""The accounts' HTTP API, below `/api/v1/users/`."""
