@@ -97,6 +97,8 @@ declare("TIMESERIES_AHEAD_S", float, 60.0, "Seconds that a measurement may be ah
 declare("TIMESERIES_PARTITION_HOURS", int, 1, "Hours of measurements in one table.")
 declare("TIMESERIES_READERS", int, 4, "Most database connections for reads of one api worker.")
 declare("TIMESERIES_READ_S", float, 5.0, "Seconds that a read may take; beyond it 503.")
+declare("KDB_URL", str, "", "kdb+ that measurements are written to; for the store `kdb`.")
+declare("KDB_QUERY_URL", str, "", "kdb+ that is asked; the one written to when empty.")
 declare("TIMESERIES_WATCH_PORT", int, 0, "Port of the writer's health and metrics; 0 for none.")
 declare("INGEST_API_KEYS", list, [], "API keys that may send increments and measurements.")
 declare("INGEST_RATE_PER_ADDRESS", float, 0.0, "Writes a second of one address; 0: no limit.")
@@ -107,10 +109,14 @@ declare("ACCOUNT_SESSION_IDLE_S", int, 2_592_000, "Seconds without use after whi
 declare("ACCOUNT_SESSION_LONGEST_S", int, 15_552_000, "Seconds after which any session ends.")
 declare("ACCOUNT_LOCKOUT_FAILURES", int, 10, "Failed logins after which an account is locked.")
 declare("ACCOUNT_LOCKOUT_ADDRESS_FAILURES", int, 500, "Failed logins that lock an address.")
-declare("ACCOUNT_LOCKOUT_FIRST_S", int, 60, "Seconds of the first lock; each next is twice as long.")
+declare(
+    "ACCOUNT_LOCKOUT_FIRST_S", int, 60, "Seconds of the first lock; each next is twice as long."
+)
 declare("ACCOUNT_LOCKOUT_LONGEST_S", int, 3600, "Seconds of the longest lock.")
 declare("ACCOUNT_LOCKOUT_FORGET_S", int, 86_400, "Seconds after which failures are forgotten.")
-declare("ACCOUNT_PASSWORD_MEMORY_S", int, 60, "Seconds a verified password is known; 0: not at all.")
+declare(
+    "ACCOUNT_PASSWORD_MEMORY_S", int, 60, "Seconds a verified password is known; 0: not at all."
+)
 declare("ACCOUNT_HASHING_THREADS", int, 0, "Threads of a process that hash; 0: its share of cores.")
 declare("ACCOUNT_HASHING_WAITING", int, 64, "Logins that may wait for them; beyond it 503.")
 declare("ACCOUNT_AUDIT_DAYS", int, 90, "Days that the audit and ended sessions are kept.")

@@ -66,7 +66,26 @@ def open_writer(store: str = "") -> StoreWriter:
             limits=_WRITE_LIMITS,
             partition_hours=settings.TIMESERIES_PARTITION_HOURS,
         )
+    if store == "kdb":
+        writer: StoreWriter = _kdb().KdbWriter(kdb_urls(), limits=_WRITE_LIMITS)
+        return writer
     raise ImproperlyConfigured(f"TIMESERIES_STORE: there is no store {store!r}")
+
+
+def kdb_urls() -> list[str]:
+    """The kdb+ that is written to, and the one that is asked: often the same."""
+    if not settings.KDB_URL:
+        raise ImproperlyConfigured("KDB_URL: is required with TIMESERIES_STORE=kdb")
+    return [settings.KDB_URL, settings.KDB_QUERY_URL or settings.KDB_URL]
+
+
+def _kdb() -> Any:
+    """The store in kdb+, whose client is not installed everywhere."""
+    try:
+        from timeseries.stores import kdb
+    except ImportError as error:
+        raise ImproperlyConfigured("TIMESERIES_STORE: kdb needs requirements/kdb.txt") from error
+    return kdb
 
 
 def settle(stream: str, writer: bytes, seq: int) -> bool:
@@ -84,6 +103,10 @@ async def open_reader() -> StoreReader:
         pool = _reading_pool()
         await pool.open(wait=False)
         return PostgresReader(pool, limit_s=settings.TIMESERIES_READ_S)
+    if settings.TIMESERIES_STORE == "kdb":
+        limits = {"limit_s": settings.TIMESERIES_READ_S, "most": settings.TIMESERIES_READERS}
+        reader: StoreReader = _kdb().KdbReader(kdb_urls()[-1], **limits)
+        return reader
     raise ImproperlyConfigured(f"TIMESERIES_STORE: there is no store {settings.TIMESERIES_STORE!r}")
 
 

@@ -7,7 +7,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from config import wiring
 from runtime.drain import DrainLimits
+from tests.timeseries.chili import Chili
 from tests.timeseries.store_cases import StoreUnderTest, open_store
+from timeseries.stores.kdb import KdbReader, KdbWriter
 from timeseries.stores.memory import Memory, MemoryReader, MemoryWriter
 from timeseries.stores.postgres import PostgresWriter
 from timeseries.stores.postgres_reader import PostgresReader
@@ -39,7 +41,21 @@ def postgres_store(django_db_setup, django_db_blocker) -> Iterator[StoreUnderTes
             yield store
 
 
-@pytest.fixture(scope="session", params=["memory", "postgres"])
+@pytest.fixture(scope="session")
+def chili() -> Iterator[Chili]:
+    """A server that speaks kdb+'s protocol, empty but for the product's functions."""
+    with Chili() as running:
+        running.init()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kdb_store(chili: Chili) -> Iterator[StoreUnderTest]:
+    writer = KdbWriter([chili.url], limits=LIMITS)
+    yield from open_store("kdb", writer, KdbReader(chili.url, limit_s=10))
+
+
+@pytest.fixture(scope="session", params=["memory", "postgres", "kdb"])
 def store(request: pytest.FixtureRequest) -> StoreUnderTest:
     """Each of the stores in turn: they pass the same tests."""
     found: StoreUnderTest = request.getfixturevalue(f"{request.param}_store")

@@ -26,18 +26,20 @@ def expected(batch: list[Measurement]) -> list[tuple[str, int, list[float]]]:
     return [(m.tag, m.time, m.values) for m in batch]
 
 
+@settings(deadline=None)
 @given(messages)
 def test_a_payload_gives_back_what_went_in_in_its_order(batch) -> None:
     assert listed(Batch.decoded(encode(batch))) == expected(batch)
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(messages, max_size=4))
 def test_joined_batches_are_one_after_the_other(batches) -> None:
     joined = Batch.joined([Batch.of(batch) for batch in batches])
     assert listed(joined) == expected([m for batch in batches for m in batch])
 
 
+@settings(deadline=None)
 @given(messages)
 def test_the_latest_of_each_tag_and_time_is_kept_in_order(batch) -> None:
     latest = Batch.of(batch).latest()
@@ -74,6 +76,7 @@ def test_a_damaged_payload_is_refused() -> None:
         Batch.decoded(b"M2" + payload[2:])
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_noise_is_refused_or_read_but_never_breaks(noise: random.Random) -> None:
     payload = bytearray(encode([Measurement(i, "ab"[i % 2], [1.0, 2.0]) for i in range(4)]))

@@ -157,7 +157,7 @@ def test_only_one_process_drops_at_a_time(connection: psycopg.Connection[Any]) -
     assert drop_partitions(connection, old_ns + DAY_NS) == [name_of(old_ns)]
 
 
-@settings(max_examples=20)
+@settings(deadline=None, max_examples=20)
 @given(
     hours=st.lists(
         st.tuples(st.lists(st.integers(0, 60), max_size=4), st.sampled_from([1, 5, 24])),
@@ -180,7 +180,7 @@ def test_partitions_of_any_widths_cover_what_was_asked_and_never_overlap(
         assert sum(each.low_ns <= hour * HOUR_NS < each.high_ns for each in made) == 1
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=64))
 def test_people_with_psql_can_read_the_values(postgres_store: StoreUnderTest, values) -> None:
     packed = struct.pack(f">{len(values)}d", *values)

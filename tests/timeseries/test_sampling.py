@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.timeseries.reference import Reference, assert_same
@@ -31,12 +31,14 @@ def sampled(query: Query, rows: Rows | None, cuts: list[int]) -> list[Sample]:
     return worker.samples()
 
 
+@settings(deadline=None)
 @given(messages, queries(REDUCED), st.lists(st.integers(0, 30), max_size=3))
 def test_it_is_what_brute_force_gives(batch, query, cuts) -> None:
     rows = rows_of(batch, query.tag)
     assert_same(sampled(query, rows, cuts), Reference(batch).sample(query))
 
 
+@settings(deadline=None)
 @given(messages, queries(("lttb",)), st.lists(st.integers(0, 30), max_size=3))
 def test_lttb_chooses_one_measurement_of_each_sub_interval(batch, query, cuts) -> None:
     rows = rows_of(batch, query.tag)

@@ -31,7 +31,7 @@ def found(case, asked: Query) -> list[tuple[int, list[float] | None]]:
     ]
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(
     batches=st.lists(st.tuples(messages, st.booleans(), st.booleans()), min_size=1, max_size=5),
     asked=st.lists(queries(), min_size=3, max_size=3),
@@ -70,7 +70,7 @@ def test_whatever_comes_in_whatever_batches_the_answers_are_brute_forces(
     ]
 
 
-@settings(max_examples=15)
+@settings(deadline=None, max_examples=15)
 @given(batch=messages, shuffled=st.randoms(use_true_random=False))
 def test_shuffled_and_repeated_messages_give_the_answers_of_the_sorted_set(
     store: StoreUnderTest, batch, shuffled
@@ -212,7 +212,7 @@ def test_all_64_values_and_the_longest_tag_come_back_as_they_were(store: StoreUn
 
 
 def test_many_rows_are_read_page_by_page(store: StoreUnderTest, monkeypatch) -> None:
-    for module in ("memory", "postgres_reader"):
+    for module in ("memory", "postgres_reader", "kdb"):
         monkeypatch.setattr(f"timeseries.stores.{module}.PAGE_ROWS", 100)
     case = store.case()
     rows = [message(at * S, float(at), -float(at)) for at in range(1, 1001)]
