@@ -372,3 +372,24 @@ def test_readyz_and_metrics_show_the_lag(client):
     text = client.get("/metrics").text
     assert "timeseries_lag_seconds" in text
     assert 'ingest_accepted_total{stream="timeseries"}' in text
+
+
+def test_producer_and_clients(stack):
+    """Their commands, beside each other, as the acceptance test runs them for minutes."""
+    produced = stack.manage(
+        *("produce_measurements", "--rate", "500", "--burst", "500", "--duration", "2"),
+        *("--tags", "3", "--distribution", "uniform", "--max-behind-s", "60"),
+    )
+    assert produced.returncode == 0, produced.stderr
+    assert produced.stdout.splitlines()[-1].startswith("1500 messages; ")
+    asked = stack.manage(
+        *("query_measurements", "--clients", "2", "--rate", "5", "--tags", "3"),
+        *("--duration", "4", "--max-lag-s", "60", "--max-p99-ms", "60000"),
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert "errors: none; lag p50" in asked.stdout
+    broken = stack.manage(
+        "query_measurements", "--duration", "1", "--tags", "1", "--max-p99-ms", "0"
+    )
+    assert broken.returncode == 1
+    assert "CommandError: p99" in broken.stderr

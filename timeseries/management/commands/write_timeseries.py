@@ -1,9 +1,6 @@
 """`manage.py write_timeseries`: drains the streams of measurements into the store until stopped."""
 
-import signal
 import sys
-import threading
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -13,13 +10,13 @@ from runtime.http.answer import Answer
 from runtime.http.errors import error_answer
 from runtime.watch import watched
 from timeseries.drain import Draining, Pace
+from timeseries.management.stopping import stop_on_signals
 from timeseries.management.telling import Teller
 from timeseries.opening import STORES, open_streams, open_writer
 
 _ALIVE = Answer(200, b'{"status":"ok"}')
 _STUCK = error_answer(503, "writer: has not looked at its streams for a minute")
 _STUCK_S = 60.0
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Command(BaseCommand):
@@ -36,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="write what waits now, then end")
 
     def handle(self, *args: Any, store: str, interval: float, once: bool, **options: Any) -> None:
-        stopping = _stop_on_signals()
+        stopping = stop_on_signals()
         writer = open_writer(store)
         teller = Teller(options.get("stderr") or sys.stderr, store=store)
         draining = Draining(
@@ -66,14 +63,3 @@ def _drain_once(draining: Draining) -> None:
         pass
     if trouble := draining.progress.trouble:
         raise CommandError(trouble)
-
-
-def _stop_on_signals() -> threading.Event:
-    stopping = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    for number in _STOP_SIGNALS:
-        signal.signal(number, stop)
-    return stopping
