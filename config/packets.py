@@ -10,6 +10,7 @@ from logging import getLogger
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from accounts.keeper import new_keeper
 from accounts.packets.answers import new_answers
 from accounts.packets.limits import Limits
 from accounts.packets.pool import Pool, Work, listeners
@@ -51,7 +52,12 @@ def _serve(listener: socket.socket | None, lifeline: int) -> None:
         threads=max(1, env.value("DATABASE_POOL_SIZE") // 2),
     )
     grace_s = float(env.value("GRACEFUL_TIMEOUT_S"))
-    run(listener, new_answers(), limits, lifeline=lifeline, grace_s=grace_s)
+    keeper = new_keeper()
+    keeper.start()
+    try:
+        run(listener, new_answers(), limits, lifeline=lifeline, grace_s=grace_s)
+    finally:
+        keeper.stop()
 
 
 def _watch(host: str, port: int, _listener: socket.socket | None, lifeline: int) -> None:
