@@ -21,7 +21,11 @@ log = structlog.get_logger(__name__)
 # Then the next run goes on: one that was sent a stop signal is not waited for much longer.
 DRAIN_MOST_S = 5.0
 RECONCILE_SLICES = 100
-AWAY = (redis.RedisError, psycopg.OperationalError, OperationalError, OSError)
+# InternalError: PostgreSQL ended a transaction that stood still for too long.
+AWAY = (
+    *(redis.RedisError, psycopg.OperationalError, psycopg.InternalError),
+    *(OperationalError, OSError),
+)
 
 
 @shared_task(name="counters.tasks.drain")

@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 # What the next try may find in order again.
-AWAY = (redis.RedisError, psycopg.OperationalError, DatabaseError, OSError)
+AWAY = (redis.RedisError, psycopg.Error, DatabaseError, OSError)
 
 
 @contextmanager
