@@ -56,3 +56,8 @@ class ReadOnly(ModelAdmin):
 def moment_words(moment: datetime | None) -> str:
     """A time in the admin's zone, to the minute: `21 Nov 2026 07:40`; `never` for none."""
     return date_format(localtime(moment), "j M Y H:i") if moment else "never"
+
+
+def device_words(ended: int) -> str:
+    """That so many sessions were ended."""
+    return "1 device logged out." if ended == 1 else f"{ended} devices logged out."

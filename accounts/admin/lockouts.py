@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
+from accounts import services
 from accounts.admin.lists import LongList, ReadOnly, moment_words
 from accounts.models import Lockout
 from accounts.names import username_key
@@ -42,7 +43,7 @@ class LockoutAdmin(ReadOnly, LongList):
     list_display = ("subject", "kind_shown", "state_shown", "failures", "until_shown", "last_shown")
     list_display_links = None
     list_filter = (StateFilter,)
-    actions = None
+    actions = ("unlock",)
     ordering = ("-last_failure_at",)
     search_fields = ("subject",)
     search_help_text = "A username or an address"
@@ -74,3 +75,17 @@ class LockoutAdmin(ReadOnly, LongList):
     def last_shown(self, lockout: Lockout) -> str:
         """When it last went wrong."""
         return moment_words(lockout.last_failure_at)
+
+    @admin.action(description="Unlock", permissions=["unlock"])
+    def unlock(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
+        """Forget the failures of the chosen ones: they may try again at once."""
+        actor = request.user.get_username()
+        unlocked = sum(
+            services.account_unlock(kind=row.kind, subject=row.subject, actor=actor)
+            for row in list(queryset)
+        )
+        messages.success(request, f"{unlocked} unlocked.")
+
+    def has_unlock_permission(self, request: HttpRequest) -> bool:
+        """Whether the person asking may lift lockouts."""
+        return request.user.has_perm("accounts.change_lockout")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from accounts.admin.lists import LongList, ReadOnly, moment_words
+from accounts import services
+from accounts.admin.lists import LongList, ReadOnly, device_words, moment_words
 from accounts.models import Session
 from accounts.names import username_key
 
@@ -47,7 +48,7 @@ class SessionAdmin(ReadOnly, LongList):
     list_display_links = None
     list_filter = (StateFilter,)
     list_select_related = ("user",)
-    actions = None
+    actions = ("end",)
     # Their ids are in the order of time, and have an index anyway.
     ordering = ("-id",)
     search_fields = ("user",)
@@ -96,3 +97,16 @@ class SessionAdmin(ReadOnly, LongList):
     def expires_shown(self, session: Session) -> str:
         """When it ends at the latest, or did."""
         return moment_words(session.ended_at or session.expires_at)
+
+    @admin.action(description="Log out", permissions=["end"])
+    def end(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+        """End the chosen sessions: their devices have to log in again."""
+        ended = services.sessions_revoke(
+            session_ids=list(queryset.values_list("pk", flat=True)),
+            actor=request.user.get_username(),
+        )
+        messages.success(request, device_words(ended))
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        """Whether the person asking may end others' sessions."""
+        return request.user.has_perm("accounts.change_session")

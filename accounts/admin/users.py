@@ -13,6 +13,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts.admin.editing import UserEditing
 from accounts.admin.groups import ShortLists
 from accounts.admin.lists import LongList, moment_words
 from accounts.admin.tokens import token_view
@@ -22,7 +23,7 @@ from accounts.pictures import picture_url
 
 
 @admin.register(User)
-class UserAdmin(ShortLists, LongList, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg] # not generic when it runs
+class UserAdmin(UserEditing, ShortLists, LongList, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg] # not generic when it runs
     """People who can log in."""
 
     form = UserChangeForm

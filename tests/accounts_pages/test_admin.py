@@ -9,6 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Lockout, Session, User
+from accounts.pictures import picture_store
+from tests.accounts_pages.samples import picture
 
 USERS, SESSIONS = "/admin/accounts/user/", "/admin/accounts/session/"
 LOCKOUTS, LOG = "/admin/accounts/lockout/", "/admin/accounts/auditevent/"
@@ -148,3 +150,109 @@ def test_the_lists_queries_do_not_grow(olga, url, django_assert_max_num_queries)
     olga.get(url)
     with django_assert_max_num_queries(6):
         olga.get(url)
+
+
+def act(client: Client, url: str, action: str, *ids: Any) -> None:
+    answer = client.post(url, {"action": action, "_selected_action": [str(each) for each in ids]})
+    assert answer.status_code == 302, answer.content
+
+
+def is_live(session: Session) -> bool:
+    session.refresh_from_db()
+    return session.ended_at is None
+
+
+def test_ends_chosen_sessions(olga, maria):
+    mine, kept = make_session(maria, b"a"), make_session(maria, b"b")
+    act(olga, SESSIONS, "end", mine.pk)
+    assert (is_live(mine), is_live(kept)) == (False, True)
+    assert AuditEvent.objects.get(kind="logout").detail == "1 sessions, by olga"
+    assert "1 device logged out." in text(olga, SESSIONS)
+
+
+def test_ends_all_sessions_of_chosen_people(olga, maria):
+    hers, his = make_session(maria, b"a"), make_session(User.objects.create_user("otto"), b"b")
+    act(olga, USERS, "log_out", maria.pk)
+    assert (is_live(hers), is_live(his)) == (False, True)
+
+
+def test_who_only_looks_ends_nothing(maria):
+    otto = User.objects.create_user("otto", is_staff=True)
+    otto.user_permissions.add(_permission("view_session"), _permission("view_lockout"))
+    client = Client()
+    client.force_login(otto)
+    session = make_session(maria, b"a")
+    client.post(SESSIONS, {"action": "end", "_selected_action": [str(session.pk)]})
+    assert is_live(session)
+
+
+def test_unlocks(olga):
+    now = timezone.now()
+    row = Lockout.objects.create(
+        kind="account",
+        subject="maría",
+        failures=10,
+        last_failure_at=now,
+        locked_until=now + timedelta(minutes=5),
+    )
+    act(olga, LOCKOUTS, "unlock", row.pk)
+    assert not Lockout.objects.filter(locked_until__gt=now).exists()
+    event = AuditEvent.objects.get(kind="unlock")
+    assert (event.username, event.detail) == ("maría", "by olga")
+
+
+def test_removes_pictures(olga, maria, directory, django_capture_on_commit_callbacks):
+    User.objects.filter(pk=maria.pk).update(image=picture_store(data=picture()))
+    with django_capture_on_commit_callbacks(execute=True):
+        act(olga, USERS, "remove_pictures", maria.pk)
+    maria.refresh_from_db()
+    assert maria.image == ""
+    assert not [file for file in directory.rglob("*") if file.is_file()]
+
+
+def edit(client: Client, user: User, **changed: Any) -> None:
+    data = {"username": user.username, "nickname": user.nickname, "is_active": "on", **changed}
+    data = {name: value for name, value in data.items() if value is not None}
+    answer = client.post(f"{USERS}{user.pk}/change/", data)
+    assert answer.status_code == 302, answer.context["errors"]
+
+
+def test_what_is_edited_is_announced(olga, maria):
+    session = make_session(maria, b"a")
+    edit(olga, maria, nickname="Mimi")
+    session.refresh_from_db()
+    # What every process's memory goes by.
+    assert session.changed_at is not None
+    assert is_live(session)
+
+
+def test_who_may_no_longer_log_in_is_logged_out(olga, maria):
+    session = make_session(maria, b"a")
+    edit(olga, maria, is_active=None)
+    assert not is_live(session)
+
+
+def test_a_password_set_by_an_operator_logs_all_devices_out(olga, maria):
+    session = make_session(maria, b"a")
+    secret = {"password1": "another-secret-7", "usable_password": "true"}
+    url = f"{USERS}{maria.pk}/password/"
+    olga.post(url, {**secret, "password2": "something-else-7"})
+    assert is_live(session)
+    answer = olga.post(url, {**secret, "password2": "another-secret-7", "set-password": "1"})
+    assert answer.status_code == 302
+    maria.refresh_from_db()
+    assert maria.check_password("another-secret-7")
+    assert not is_live(session)
+
+
+def test_deletes_people_with_all_that_is_theirs(
+    olga, maria, directory, django_capture_on_commit_callbacks
+):
+    User.objects.filter(pk=maria.pk).update(image=picture_store(data=picture()))
+    make_session(maria, b"a")
+    url = f"{USERS}{maria.pk}/delete/"
+    assert "Yes, I’m sure" in text(olga, url)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert olga.post(url, {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=maria.pk).exists()
+    assert not [file for file in directory.rglob("*") if file.is_file()]

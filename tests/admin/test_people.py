@@ -8,7 +8,7 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 
 from accounts.models import User
-from accounts.services import OPERATORS_GROUP, operators_group_ensure
+from accounts.operators import OPERATORS_GROUP, operators_group_ensure
 
 OWN = "/admin/accounts/user/token/"
 

@@ -10,6 +10,9 @@ if (input) {
         URL.revokeObjectURL(image.src);
         const [file] = input.files;
         box.hidden = true;
+        // What was wrong was wrong with another file.
+        document.getElementById(`${input.id}_error`)?.remove();
+        input.removeAttribute("aria-invalid");
         if (file) {
             // Shown once it is known to be a picture.
             image.onload = () => { box.hidden = false; };

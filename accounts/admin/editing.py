@@ -1,0 +1,91 @@
+"""What follows when an operator writes a user's row: all processes hear of it, and whoever may no
+longer log in, or not with that password, is logged out.
+"""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
+
+from accounts import services
+from accounts.admin.lists import device_words
+from accounts.models import Session, User
+from accounts.pictures import picture_remove
+from accounts.selectors import person_of
+
+# What an operator changes is not changed from one of the person's own devices.
+NO_SESSION = UUID(int=0)
+
+
+class UserEditing(ModelAdmin):
+    """The hooks through which the admin writes users, and buttons for many of them."""
+
+    actions = ("log_out", "remove_pictures", "delete_selected")
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Write the row as the framework does, and have it known."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            if change:
+                _edited(request, obj.pk, sign_out=not obj.is_active)
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 # the framework's name
+        form_url: str = "",
+    ) -> HttpResponse:
+        """The framework's page for another's password; a new one ends all their sessions."""
+        with transaction.atomic():
+            answer: HttpResponse = super().user_change_password(request, id, form_url)
+            if request.method == "POST" and answer.status_code == 302:
+                _edited(request, int(id), sign_out=True)
+        return answer
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Delete one person, and what is kept of them elsewhere."""
+        self.delete_queryset(request, User.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Delete people: their sessions end first, their pictures go when that is certain."""
+        with transaction.atomic():
+            found = list(queryset.values_list("pk", "image"))
+            for user_id, _ in found:
+                services.sessions_close_all(user_id=user_id, actor=request.user.get_username())
+            super().delete_queryset(request, User.objects.filter(pk__in=[pk for pk, _ in found]))
+        for _, image in found:
+            transaction.on_commit(partial(picture_remove, name=image))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What would go with them: also sessions, which nobody deletes by themselves."""
+        listed, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return listed, counts, lacking - {Session._meta.verbose_name}, protected
+
+    @admin.action(description="Log out of all devices", permissions=["change"])
+    def log_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """End all sessions of the chosen people."""
+        actor = request.user.get_username()
+        ended = sum(
+            services.sessions_close_all(user_id=user_id, actor=actor)
+            for user_id in list(queryset.values_list("pk", flat=True))
+        )
+        messages.success(request, device_words(ended))
+
+    @admin.action(description="Remove the picture", permissions=["change"])
+    def remove_pictures(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Take away pictures that nobody should have to see."""
+        people = [person_of(user, NO_SESSION) for user in queryset.exclude(image="")]
+        for person in people:
+            services.image_remove(person=person)
+        pictures = "1 picture" if len(people) == 1 else f"{len(people)} pictures"
+        messages.success(request, f"{pictures} removed.")
+
+
+def _edited(request: HttpRequest, user_id: int, *, sign_out: bool) -> None:
+    actor = request.user.get_username()
+    services.user_edited(user_id=user_id, sign_out=sign_out, actor=actor)
