@@ -3,17 +3,25 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from benchmarks.ads import AdsBenchmarks, Effort
+from benchmarks.counters import CountersBenchmarks
 from benchmarks.report import Result, machine, save, show
 from config import env
 from tests.support.stores import Stores
 
-NAMES = ("A1", "A2", "A3", "A4", "A5")
+NAMES = ("A1", "A2", "A3", "A4", "A5", "C1", "C2", "C3")
+# By the first letter of the benchmark's name.
+ROOMS: dict[str, Callable[[Stores, Path, Effort], Any]] = {
+    "A": AdsBenchmarks,
+    "C": CountersBenchmarks,
+}
 
 
 def _arguments() -> argparse.Namespace:
@@ -32,9 +40,9 @@ def _arguments() -> argparse.Namespace:
 def _run(names: Sequence[str], effort: Effort, console: Console) -> list[Result]:
     results = []
     with Stores() as stores, tempfile.TemporaryDirectory(prefix="adhouse-bench-") as directory:
-        benchmarks = AdsBenchmarks(stores, Path(directory), effort)
+        rooms = cache(lambda letter: ROOMS[letter](stores, Path(directory) / letter, effort))
         for name in names:
-            result = getattr(benchmarks, name.lower())()
+            result = getattr(rooms(name[0]), name.lower())()
             show(result, console)
             results.append(result)
     return results
