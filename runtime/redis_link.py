@@ -10,12 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from logging import getLogger
 from typing import Any
 
 import hiredis
 import redis
 
 from runtime.redis_where import Address, Place, read_place
+
+log = getLogger(__name__)
 
 pack: Callable[[tuple[str | bytes | int | float, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 ReplyError = hiredis.ReplyError
@@ -162,11 +165,16 @@ class RedisLink:
                 connection = await self._connect()
             except (OSError, redis.RedisError, LinkError, ReplyError, TimeoutError) as error:
                 self.failure = str(error) or type(error).__name__
-                await asyncio.sleep(pause_s)
-                pause_s = min(_PAUSE_MOST_S, pause_s * 2)
+            except Exception as error:
+                # A mistake, here or in a library: it must not end the only way to Redis.
+                log.exception("cannot connect to redis")
+                self.failure = str(error) or type(error).__name__
+            else:
+                pause_s = _PAUSE_FIRST_S
+                await self._use(connection)
                 continue
-            pause_s = _PAUSE_FIRST_S
-            await self._use(connection)
+            await asyncio.sleep(pause_s)
+            pause_s = min(_PAUSE_MOST_S, pause_s * 2)
 
     async def _use(self, connection: _Connection) -> None:
         self._connection = connection

@@ -19,6 +19,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import parse_url as _parse_url
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -74,6 +75,16 @@ class Place:
         return self.nodes[0]
 
 
+class _Cluster(RedisCluster):
+    """A cluster's client whose errors are all redis.RedisError: not all of redis-py's are."""
+
+    def execute_command(self, *words: Any, **options: Any) -> Any:
+        try:
+            return super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
+        except RedisClusterException as error:
+            raise redis.ConnectionError(str(error)) from error
+
+
 def is_plain(url: str) -> bool:
     """Whether the URL names one server, which also cache, pub/sub and Celery can use."""
     return "+" not in url.partition("://")[0]
@@ -116,7 +127,8 @@ def read_place(url: str) -> Place:
 
 
 def open_redis(url: str, *, timeout_s: float = _CLIENT_TIMEOUT_S) -> RedisClient:
-    """A client for threads and commands that finds its way; connects when it is first used.
+    """A client for threads and commands that finds its way; connects when it is first used, or,
+    to a cluster, now (RedisError when none of its nodes answers).
 
     A failed command is tried once more on a fresh connection, so send only what may be repeated.
     """
@@ -161,7 +173,10 @@ def _cluster(place: Place, *, timeout_s: float) -> RedisCluster:
     if place.tls:
         options["ssl"] = True
     nodes = [_new_node(node.host, node.port) for node in place.nodes]
-    return RedisCluster(startup_nodes=nodes, **options)
+    try:
+        return _Cluster(startup_nodes=nodes, **options)
+    except RedisClusterException as error:
+        raise redis.ConnectionError(str(error)) from error
 
 
 def _address(options: dict[str, Any]) -> Address:
