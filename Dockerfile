@@ -10,12 +10,17 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/venv
 WORKDIR /build
-COPY requirements/base.txt requirements/edge.txt requirements/s3.txt requirements/
+COPY requirements/base.txt requirements/edge.txt requirements/s3.txt requirements/kdb.txt \
+    requirements/
 # Without a greenlet a request, of which the edge has no use: see docs/fastpath.md.
 ENV MEINHELD_NOGREEN=1
 RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps --require-hashes -r requirements/base.txt -r requirements/edge.txt \
         -r requirements/s3.txt
+# The client of kdb+ takes 335 MB: `docker build --build-arg KDB=yes` where TIMESERIES_STORE=kdb.
+ARG KDB=
+RUN test -z "$KDB" || /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
+        --no-deps --require-hashes -r requirements/kdb.txt
 
 # --- final: the interpreter, the packages, the product; no compiler, no root -------------------
 FROM ${PYTHON_IMAGE}
@@ -36,6 +41,9 @@ COPY manage.py ./
 COPY runtime runtime
 COPY accounts accounts
 COPY adserver adserver
+COPY counters counters
+COPY timeseries timeseries
+COPY deploy/kdb deploy/kdb
 COPY templates templates
 COPY config config
 # Compiled once here: the container's file system is read-only while it runs.

@@ -17,10 +17,12 @@ def test_two_stages_on_one_pinned_base():
 
 
 def test_requirements_come_by_their_hashes():
-    (install,) = (line for line in image.stages()[0] if "pip install" in line)
-    assert "--no-deps --require-hashes" in install
-    wanted = [f"requirements/{name}.txt" for name in ("base", "edge", "s3")]
-    assert re.findall(r"-r (\S+)", install) == wanted
+    installs = [line for line in image.stages()[0] if "pip install" in line]
+    for install, names in zip(installs, (("base", "edge", "s3"), ("kdb",)), strict=True):
+        assert "--no-deps --require-hashes" in install
+        wanted = [f"requirements/{name}.txt" for name in names]
+        assert re.findall(r"-r (\S+)", install) == wanted
+    assert 'test -z "$KDB" ||' in installs[1]
 
 
 def test_the_final_stage_installs_nothing_and_is_not_root():
@@ -60,7 +62,8 @@ def test_the_context_holds_what_is_copied_and_no_more():
 
 def test_the_tree_has_the_product_and_its_static_files(tree):
     assert {path.name for path in tree.iterdir()} == {
-        *("manage.py", "runtime", "accounts", "adserver", "templates", "config", "staticfiles")
+        *("manage.py", "runtime", "accounts", "adserver", "counters", "timeseries", "deploy"),
+        *("templates", "config", "staticfiles"),
     }
     manifest = tree / "staticfiles/staticfiles.json"
     assert "admin/js/core.js" in manifest.read_text()
