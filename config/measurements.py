@@ -5,16 +5,13 @@ stand behind Django's views.
 """
 
 import asyncio
-import math
 import time
-from functools import cache
 from logging import getLogger
 from typing import Any
 
 import redis
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
-from prometheus_client import Gauge
 
 from config import env
 from config.doors import response_of
@@ -23,12 +20,12 @@ from runtime.commit import CommitLimits, GroupCommit
 from runtime.guard import Guard
 from runtime.http.errors import error_answer
 from runtime.http.routes import RouteTable
-from runtime.metrics import worker_gauge
 from runtime.redis_where import open_redis
 from runtime.stream import Stream
 from timeseries import opening
 from timeseries.export import Exports, ExportsBusyError, read_export_query
 from timeseries.fastpath import Item, SaveDoors, encode_items
+from timeseries.metrics import set_lag
 from timeseries.queries import InvalidQueryError, Reach
 from timeseries.questions import Questions
 from timeseries.records import StoreAwayError, UnknownTagError
@@ -110,7 +107,7 @@ class Measurements:
             except (redis.RedisError, OSError) as error:
                 log.debug("the lag of the time series is unknown: %s", error)
                 self.lag_s = None
-            _lag_gauge().set(math.nan if self.lag_s is None else self.lag_s)
+            set_lag(self.lag_s)
             await asyncio.sleep(_WATCH_S)
 
     def reasons(self) -> list[str]:
@@ -139,11 +136,6 @@ class Measurements:
 def _lag_s(streams: list[Stream]) -> float:
     oldest_ms = [each for stream in streams if (each := stream.oldest_ms()) is not None]
     return max(0.0, time.time() - min(oldest_ms) / 1000) if oldest_ms else 0.0
-
-
-@cache
-def _lag_gauge() -> Gauge:
-    return worker_gauge("timeseries_lag_seconds", "Age of the oldest entry not yet stored.")
 
 
 def export_view(request: HttpRequest) -> HttpResponseBase:

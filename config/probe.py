@@ -11,7 +11,12 @@ import sys
 
 from config import env
 
-PORTS = {"api": "PORT", "edge": "EDGE_PORT", "packets": "PACKETS_PORT"}
+PORTS = {
+    "api": "PORT",
+    "edge": "EDGE_PORT",
+    "packets": "PACKETS_PORT",
+    "writer": "TIMESERIES_WATCH_PORT",
+}
 TIMEOUT_S = 4.0
 _ANSWER_BYTES = 4096
 

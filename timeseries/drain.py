@@ -7,16 +7,13 @@ a process had in hand when it died is in the stream still, so another one just g
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from logging import getLogger
 
 import redis
-from prometheus_client import Counter, Gauge, Histogram
 
 from runtime.drain import Drained
-from runtime.http.stats import LATENCY_BOUNDS_S
-from runtime.metrics import new_counter, new_histogram, worker_gauge
 from runtime.stream import Stream
+from timeseries.metrics import count_failure, count_written
 from timeseries.records import StoreAwayError
 from timeseries.stores.base import StoreWriter
 
@@ -51,27 +48,6 @@ class Progress:
     streams: int = 0
     lag_s: float = 0.0
     trouble: str = ""
-
-
-@cache
-def _written() -> Counter:
-    return new_counter("timeseries_written_entries", "Stream entries stored.", ("stream",))
-
-
-@cache
-def _seconds() -> Histogram:
-    text = "Seconds to store what one pass took out of a stream."
-    return new_histogram("timeseries_write_seconds", text, ("stream",), bounds=LATENCY_BOUNDS_S)
-
-
-@cache
-def _lag() -> Gauge:
-    return worker_gauge("timeseries_write_lag_seconds", "Age of the oldest entry just stored.")
-
-
-@cache
-def _failures() -> Counter:
-    return new_counter("timeseries_write_failures", "Passes that a store or Redis broke off.")
 
 
 class Draining:
@@ -124,7 +100,6 @@ class Draining:
             lag_s=max((each.lag_s for each in done), default=0.0),
             trouble="",
         )
-        _lag().set(self.progress.lag_s)
         self._report(self.progress)
         return any(each.more for each in done)
 
@@ -133,8 +108,7 @@ class Draining:
         began_s = time.monotonic()
         drained = self._writer.drain(stream)
         if drained.applied:
-            _written().labels(stream.key).inc(drained.applied)
-            _seconds().labels(stream.key).observe(time.monotonic() - began_s)
+            count_written(stream.key, drained.applied, time.monotonic() - began_s)
         self.progress = replace(
             self.progress,
             entries=self.progress.entries + drained.applied,
@@ -143,7 +117,7 @@ class Draining:
         return _Pass.of(drained, oldest_ms)
 
     def _break_off(self, trouble: str) -> None:
-        _failures().inc()
+        count_failure()
         if not self.progress.trouble:
             log.warning("cannot write: %s", trouble)
         self.progress = replace(self.progress, trouble=trouble)

@@ -9,7 +9,7 @@ import yaml
 from config.env import BASE_DIR
 
 FILE = BASE_DIR / "docker-compose.yml"
-OURS = ("migrate", "api", "edge", "packets", "worker", "beat")
+OURS = ("migrate", "api", "edge", "packets", "writer", "worker", "beat")
 DOT_ENV = {
     "SECRET_KEY": "compose-test-" + "k9f3v7q1x5" * 5,
     "POSTGRES_PASSWORD": "postgres0secret",

@@ -27,7 +27,7 @@ class Deployment:
     def __init__(self, *, tree: Path, stores: Stores, directory: Path) -> None:
         self.directory = directory
         self.ports = {"api": free_port(), "edge": free_port(), "packets": free_port()}
-        self.watch_port = free_port()
+        self.watch_ports = {"packets": free_port(), "writer": free_port()}
         self._tree = tree
         self._stores = stores
         self._services: dict[str, dict[str, Any]] = compose.load()["services"]
@@ -45,7 +45,8 @@ class Deployment:
                 "PORT": str(self.ports["api"]),
                 "EDGE_PORT": str(self.ports["edge"]),
                 "PACKETS_PORT": str(self.ports["packets"]),
-                "PACKETS_WATCH_PORT": str(self.watch_port),
+                "PACKETS_WATCH_PORT": str(self.watch_ports["packets"]),
+                "TIMESERIES_WATCH_PORT": str(self.watch_ports["writer"]),
                 "WEB_CONCURRENCY": "1",
                 "RUN_DIR": str(run_dir),
                 "HOSTNAME": socket.gethostname(),

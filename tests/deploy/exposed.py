@@ -4,6 +4,7 @@ from accounts import stages
 from accounts.packets.stats import Stats
 from adserver.metrics import set_catalog
 from runtime.metrics import observe_request
+from timeseries.metrics import count_failure, count_written, set_lag
 
 
 def expose_all() -> None:
@@ -17,3 +18,6 @@ def expose_all() -> None:
     stats.answers["LOGIN"][1] += 1
     stats.at_once(1, 0.001)
     stats.publish(connections=1)
+    count_written("adhouse:{timeseries:0}:log", 1, 0.1)
+    count_failure()
+    set_lag(0.0)

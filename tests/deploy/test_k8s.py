@@ -80,6 +80,7 @@ def test_the_variables_are_those_of_compose():
         "EDGE_PORT",
         "PACKETS_PORT",
         "PACKETS_WATCH_PORT",
+        "TIMESERIES_WATCH_PORT",
         "RUN_DIR",
         "PICTURES_DIR",
     ):
@@ -112,6 +113,14 @@ def test_packets_pods_are_probed_where_they_listen():
     check = ["CMD", *container["readinessProbe"]["exec"]["command"]]
     assert check == SERVICES["packets"]["healthcheck"]["test"]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "watch"}
+
+
+def test_the_writer_is_probed_where_it_is_watched():
+    container, given = _container("writer"), SERVICES["writer"]["environment"]
+    [port] = container["ports"]
+    assert port == {"name": "watch", "containerPort": int(given["TIMESERIES_WATCH_PORT"])}
+    for probe in ("startup", "liveness"):
+        assert container[f"{probe}Probe"]["httpGet"] == {"path": "/healthz", "port": "watch"}
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])

@@ -11,7 +11,10 @@ from tests.deploy.teller import teller
 from tests.packets.support import Server
 
 
-@pytest.mark.parametrize(("pool", "variable"), [("api", "PORT"), ("edge", "EDGE_PORT")])
+@pytest.mark.parametrize(
+    ("pool", "variable"),
+    [("api", "PORT"), ("edge", "EDGE_PORT"), ("writer", "TIMESERIES_WATCH_PORT")],
+)
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (301, 1), (503, 1)])
 def test_a_pool_is_healthy_when_it_is_ready(monkeypatch, capsys, pool, variable, status, code):
     with teller(pool, status) as port:
@@ -38,7 +41,7 @@ def test_the_packets_are_healthy_when_they_answer(monkeypatch, capsys):
 @pytest.mark.parametrize("arguments", [[], ["worker"], ["api", "edge"]])
 def test_a_wrong_call_is_explained(capsys, arguments):
     assert probe.main(arguments) == 2
-    assert capsys.readouterr().err == "usage: python -m config.probe api|edge|packets\n"
+    assert capsys.readouterr().err == "usage: python -m config.probe api|edge|packets|writer\n"
 
 
 def test_asking_costs_no_start_of_django():

@@ -96,8 +96,13 @@ def test_every_pool_is_scraped_where_compose_has_them():
         each["job_name"]: each["dns_sd_configs"][0]
         for each in yaml.safe_load(SCRAPES.read_text())["scrape_configs"]
     }
-    assert set(scraped) == {"api", "edge", "packets"}
-    variables = {"api": "PORT", "edge": "EDGE_PORT", "packets": "PACKETS_WATCH_PORT"}
+    assert set(scraped) == {"api", "edge", "packets", "writer"}
+    variables = {
+        "api": "PORT",
+        "edge": "EDGE_PORT",
+        "packets": "PACKETS_WATCH_PORT",
+        "writer": "TIMESERIES_WATCH_PORT",
+    }
     for name, variable in variables.items():
         assert scraped[name]["names"] == [name]
         assert scraped[name]["port"] == int(services[name]["environment"][variable])
