@@ -8,3 +8,9 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     verbose_name = "People"
+
+    def ready(self) -> None:
+        """Have logins to the admin noted: by a signal, since Django's own view makes them."""
+        from accounts.staff_login import watch_logins
+
+        watch_logins()

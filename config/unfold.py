@@ -121,6 +121,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": _file("adhouse/favicon.svg")}
     ],
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "accounts.staff_login.StaffLoginForm"},
     "DASHBOARD_CALLBACK": "adserver.admin.dashboard.dashboard",
     "STYLES": [_file("adhouse/admin.css")],
     "SCRIPTS": [_file("adhouse/admin.js")],

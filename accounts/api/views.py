@@ -15,6 +15,7 @@ from accounts.addresses import client_address
 from accounts.api import schema
 from accounts.api.authentication import BearerAuthentication
 from accounts.errors import InvalidFieldError
+from accounts.images import IMAGE_BYTES_MAX
 from accounts.models import Session
 from accounts.people import Person
 
@@ -147,7 +148,10 @@ class MyImage(_Own):
         file = request.FILES.get("image")
         if file is None:
             raise InvalidFieldError("image", "is required, as a file")
-        return Response(services.image_upload(person=self.person, data=file.read()).shown())
+        # One byte more than is allowed is enough to be refused.
+        return Response(
+            services.image_upload(person=self.person, data=file.read(IMAGE_BYTES_MAX + 1)).shown()
+        )
 
 
 class MySessions(_Own):

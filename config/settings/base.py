@@ -144,6 +144,7 @@ def redis_cache(url: str) -> dict[str, Any]:
 
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.staff_login.LockingBackend"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = [
     "accounts.hashers.Argon2idHasher",
