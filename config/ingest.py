@@ -5,11 +5,11 @@ Made and started on the worker's loop, after the fork; `routes` then has hot rou
 
 import asyncio
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import TypeVar
 
 from django.conf import settings
-from prometheus_client import Counter
+from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 from config.measurements import Measurements
@@ -23,11 +23,12 @@ from runtime.commit import CommitLimits, GroupCommit
 from runtime.drain import DrainTables, settle
 from runtime.guard import Guard
 from runtime.http.routes import RouteTable
-from runtime.limiter import Limiter, Rate, evaluate_over
-from runtime.metrics import new_counter
+from runtime.limiter import Limiter, Rate, count_unlimited, evaluate_over
 from runtime.redis_link import RedisLink
 
 Item = TypeVar("Item")
+# Until then requests would pass without being counted.
+_FIRST_CONNECT_S = 1.0
 
 
 def new_commit(
@@ -80,7 +81,7 @@ class Ingest:
 
     async def start(self) -> None:
         """Connect; goes on without Redis, and answers 503 until it is there."""
-        self._limits.start()
+        await self._limits.start()
         await self.counters.start()
         await self.measurements.start()
 
@@ -103,20 +104,21 @@ class _Limits:
         if any(self._rates.values()):
             self._link = RedisLink(settings.CACHE_REDIS_URL, "")
             evaluate = evaluate_over(self._link)
-            self._limiter = Limiter(evaluate=evaluate, skipped=_skipped().inc)
+            self._limiter = Limiter(evaluate=evaluate, skipped=count_unlimited)
 
     def guard(self) -> Guard:
         """What stands before every durable write."""
         return Guard(
             keys=env.value("INGEST_API_KEYS"),
             limiter=self._limiter,
-            addresses=Addresses(env.value("TRUSTED_PROXIES")),
+            addresses=_addresses(),
             **self._rates,
         )
 
-    def start(self) -> None:
+    async def start(self) -> None:
         if self._link is not None:
             self._link.start(asyncio.get_running_loop())
+            await self._link.wait_connected(_FIRST_CONNECT_S)
 
     async def stop(self) -> None:
         if self._limiter is not None and self._link is not None:
@@ -126,11 +128,16 @@ class _Limits:
 
 def _rate(name: str) -> Rate | None:
     per_s = env.value(name)
-    return Rate(per_s, max(1, round(per_s * env.value("INGEST_RATE_BURST_S")))) if per_s else None
+    if not per_s:
+        return None
+    try:
+        return Rate(per_s, max(1, round(per_s * env.value("INGEST_RATE_BURST_S"))))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from error
 
 
-@cache
-def _skipped() -> Counter:
-    return new_counter(
-        "ingest_unlimited_requests", "Requests let through because limits could not be asked for."
-    )
+def _addresses() -> Addresses:
+    try:
+        return Addresses(env.value("TRUSTED_PROXIES"))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}") from error

@@ -15,8 +15,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha1
 
+from prometheus_client import Counter
+
+from runtime.metrics import new_counter
 from runtime.redis_link import LinkError, RedisLink, ReplyError
 
 log = logging.getLogger(__name__)
@@ -84,6 +88,19 @@ Subject = tuple[bytes, Rate]
 Decide = Callable[[float], None]
 # Runs SCRIPT with keys and arguments; LinkError, ReplyError or TimeoutError when that fails.
 Evaluate = Callable[[Sequence[bytes], Sequence[bytes]], Awaitable[Sequence[int]]]
+
+
+@cache
+def _unlimited() -> Counter:
+    return new_counter(
+        "ingest_unlimited_requests",
+        "Requests that passed since their limits could not be asked for.",
+    )
+
+
+def count_unlimited(count: int) -> None:
+    """Count requests that were let through undecided."""
+    _unlimited().inc(count)
 
 
 def evaluate_over(link: RedisLink) -> Evaluate:

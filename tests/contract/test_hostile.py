@@ -77,7 +77,21 @@ def valid_requests(token: str) -> list[bytes]:
         _request("GET", "/healthz"),
         a_chunk,
     ]
-    return hot * 8 + others
+    return hot * 8 + others + counting() * 3
+
+
+def counting() -> list[bytes]:
+    """Requests about counters, of every kind."""
+    key = "7d6b1f2e-5f0c-4c0e-9d3a-0f3f1a6f6a11"
+    increment = f'{{"key": "{key}", "value": 3}}'
+    keyed = _request("POST", "/increment", increment, "text/plain")
+    return [
+        _request("POST", "/increment", increment, "application/json"),
+        keyed.replace(b"\r\n\r\n", b"\r\nIdempotency-Key: order-1\r\n\r\n"),
+        _request("POST", "/increment/batch", f"[{increment}, {increment}]", "application/json"),
+        _request("GET", f"/counters?key={key}&key={key}"),
+        _request("GET", f"/counters/{key}/history?granularity=day&start=2026-01-01T00:00:00Z"),
+    ]
 
 
 def mutated(random: Random, requests: list[bytes]) -> bytes:

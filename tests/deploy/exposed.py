@@ -3,6 +3,7 @@
 from accounts import stages
 from accounts.packets.stats import Stats
 from adserver.metrics import set_catalog
+from runtime.limiter import count_unlimited
 from runtime.metrics import observe_request
 from timeseries.metrics import count_failure, count_written, set_lag
 
@@ -21,3 +22,4 @@ def expose_all() -> None:
     count_written("adhouse:{timeseries:0}:log", 1, 0.1)
     count_failure()
     set_lag(0.0)
+    count_unlimited(1)
