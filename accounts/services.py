@@ -6,11 +6,12 @@ Each change that another process may remember is announced when it is committed,
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -23,7 +24,7 @@ from accounts.errors import (
     UsernameTakenError,
 )
 from accounts.logins import account_key, credentials_check
-from accounts.models import DEVICE_CHARACTERS, Session, User
+from accounts.models import DEVICE_CHARACTERS, AuditEvent, Lockout, Session, User
 from accounts.names import clean_nickname, clean_password, clean_username, username_key
 from accounts.operators import (
     operator_ensure,
@@ -49,6 +50,7 @@ __all__ = [
     "operator_ensure",
     "operators_group_ensure",
     "password_change",
+    "records_purge",
     "session_check",
     "session_close",
     "session_end",
@@ -63,6 +65,8 @@ __all__ = [
     "user_edited",
     "user_register",
 ]
+
+PURGE_BATCH = 10_000
 
 
 def user_register(
@@ -269,6 +273,31 @@ def account_unlock(*, kind: str, subject: str, actor: str) -> bool:
                 detail=f"by {actor}",
             )
     return unlocked
+
+
+def records_purge() -> int:
+    """Delete sessions that were over, and audit entries made, `ACCOUNT_AUDIT_DAYS` ago, and failed
+    logins that no longer count; at most `PURGE_BATCH` of each. Gives how many rows in all.
+    """
+    now = timezone.now()
+    kept_since = now - timedelta(days=settings.ACCOUNT_AUDIT_DAYS)
+    counted_since = now - timedelta(seconds=settings.ACCOUNT_LOCKOUT_FORGET_S)
+    idle_since = kept_since - timedelta(seconds=settings.ACCOUNT_SESSION_IDLE_S)
+    over = (
+        Q(ended_at__lt=kept_since) | Q(expires_at__lt=kept_since) | Q(last_used_at__lt=idle_since)
+    )
+    old: list[QuerySet[Any]] = [
+        Session.objects.filter(over),
+        AuditEvent.objects.filter(at__lt=kept_since),
+        Lockout.objects.filter(last_failure_at__lt=counted_since).exclude(locked_until__gt=now),
+    ]
+    return sum(_purge(rows) for rows in old)
+
+
+def _purge(rows: QuerySet[Any]) -> int:
+    found = list(rows.order_by().values_list("pk", flat=True)[:PURGE_BATCH])
+    deleted, _ = rows.model._default_manager.filter(pk__in=found).delete()
+    return deleted
 
 
 def _end(sessions: QuerySet[Session], user_id: int) -> int:

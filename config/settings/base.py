@@ -146,6 +146,7 @@ def redis_cache(url: str) -> dict[str, Any]:
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.staff_login.LockingBackend"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
 PASSWORD_HASHERS = [
     "accounts.hashers.Argon2idHasher",
     # For passwords that were imported: verified once, and encoded anew.
@@ -305,6 +306,11 @@ CELERY_BEAT_SCHEDULE = {
         # Partitions are made two hours ahead, so many runs may fail before a writer makes its own.
         "schedule": 300.0,
         "options": {"expires": 300.0},
+    },
+    "purge-account-records": {
+        "task": "accounts.tasks.purge_records",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
     },
 }
 

@@ -198,12 +198,12 @@ def test_two_hundred_wrong_passwords_at_once_are_never_more_than_ten_tries(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_thirty_right_passwords_at_once_all_pass(ann, settings):
-    settings.ACCOUNT_HASHING_WAITING = 30
+def test_twelve_right_passwords_at_once_all_pass(ann, settings):
+    settings.ACCOUNT_HASHING_WAITING = 12
     for memory_s in (60, 0):
         settings.ACCOUNT_PASSWORD_MEMORY_S = memory_s
-        results = in_threads(30, lambda n: services.session_open(username="ann", password=PASSWORD))
-        assert len({opened.token for opened in results}) == 30
+        results = in_threads(12, lambda n: services.session_open(username="ann", password=PASSWORD))
+        assert len({opened.token for opened in results}) == 12
 
 
 def test_too_many_at_once_are_refused_and_nothing_is_counted(ann, settings):
@@ -214,9 +214,7 @@ def test_too_many_at_once_are_refused_and_nothing_is_counted(ann, settings):
     assert not Lockout.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "algorithm", ["md5", "raw md5", "bcrypt", "bcrypt_sha256", "pbkdf2_sha256", "pbkdf2_sha1"]
-)
+@pytest.mark.parametrize("algorithm", ["md5", "raw md5", "bcrypt", "pbkdf2_sha256"])
 def test_imported_passwords_are_accepted_once_and_encoded_anew(ann, settings, algorithm):
     settings.PASSWORD_HASHERS = REAL_HASHERS
     if algorithm == "raw md5":

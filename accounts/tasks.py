@@ -1,0 +1,21 @@
+"""Celery tasks of the accounts."""
+
+import structlog
+from celery import shared_task
+
+from accounts.services import PURGE_BATCH, records_purge
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="accounts.tasks.purge_records")
+def purge_records() -> int:
+    """Delete what is older than it is to be kept, a batch a transaction; gives how many rows."""
+    purged = 0
+    while (count := records_purge()) > 0:
+        purged += count
+        if count < PURGE_BATCH:
+            break
+    if purged:
+        log.info("old sessions, failures and audit entries deleted", count=purged)
+    return purged

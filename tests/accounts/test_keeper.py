@@ -1,0 +1,222 @@
+"""A process hears of changes, finds those it did not hear of, and trusts its caches only then."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import redis
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import services
+from accounts.changes import CHANNEL
+from accounts.keeper import Keeper
+from accounts.models import Session
+from accounts.people import CheckedSession, Person
+from accounts.redis_sessions import RedisSessions
+from accounts.sessions import Sessions
+from accounts.tokens import token_hash
+from runtime.listening import Listener
+from tests.accounts.conftest import PASSWORD
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def new_process(url: str = "") -> Sessions:
+    """What another process would know: nothing yet."""
+    caches = RedisSessions(url or settings.CACHE_REDIS_URL, secret=settings.SECRET_KEY.encode())
+    return Sessions(redis=caches, password_memory_s=60)
+
+
+@pytest.fixture
+def server() -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(settings.CACHE_REDIS_URL) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def other(server: redis.Redis) -> Sessions:
+    return new_process()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    listener = Listener(settings.CACHE_REDIS_URL, CHANNEL)
+    yield listener
+    listener.stop()
+
+
+@pytest.fixture
+def keeper(other: Sessions, listener: Listener) -> Keeper:
+    """Of the other process, which hears everything."""
+    keeper = Keeper(other, listener)
+    keeper.listen_once(0)
+    keeper.reconcile()
+    assert other.memory.trusted
+    return keeper
+
+
+@pytest.fixture
+def token(ann: object) -> str:
+    return services.session_open(username="ann", password=PASSWORD).token
+
+
+def hear(keeper: Keeper, sessions: Sessions, token: str) -> None:
+    give_up_s = time.monotonic() + 5
+    while sessions.memory.find(token_hash(token)) is not None:
+        assert time.monotonic() < give_up_s, "nothing was heard"
+        keeper.listen_once(0.1)
+
+
+def test_nothing_is_trusted_before_it_is_heard_and_compared(other, listener, token):
+    keeper = Keeper(other, listener)
+    keeper.reconcile()
+    assert not other.memory.trusted
+    keeper.listen_once(0)
+    assert not other.memory.trusted
+    assert other.check(token)
+    assert len(other.memory) == 0
+    keeper.reconcile()
+    assert other.memory.trusted
+    assert other.check(token)
+    assert len(other.memory) == 1
+
+
+def test_memory_answers_without_a_store(other, keeper, token, server, django_assert_num_queries):
+    person = other.check(token)
+    server.flushdb()
+    with django_assert_num_queries(0):
+        assert other.check(token) == person
+
+
+def test_redis_answers_a_second_process(other, keeper, token, server, django_assert_num_queries):
+    person = other.check(token)
+    [key] = server.keys("accounts:session:*")
+    assert 0 < server.ttl(key) <= 60
+    assert token not in repr(server.get(key)) + repr(key)
+    third = new_process()
+    third.memory.trust()
+    with django_assert_num_queries(0):
+        assert third.check(token) == person
+
+
+def test_a_change_is_heard(other, keeper, token):
+    person = other.check(token)
+    changed = services.nickname_change(person=person, nickname="Anna")
+    hear(keeper, other, token)
+    assert other.check(token) == changed
+    services.session_close(person=person)
+    hear(keeper, other, token)
+    assert other.check(token) is None
+
+
+def test_what_was_not_heard_is_found_in_postgresql(other, keeper, token):
+    person = other.check(token)
+    Session.objects.update(ended_at=timezone.now(), changed_at=timezone.now())
+    assert other.check(token) == person
+    keeper.reconcile()
+    assert other.check(token) is None
+
+
+def test_after_deafness_nothing_old_is_believed(other, keeper, token, server):
+    assert other.check(token)
+    server.client_kill_filter(_type="pubsub")
+    give_up_s = time.monotonic() + 5
+    while other.memory.trusted:
+        assert time.monotonic() < give_up_s
+        keeper.listen_once(0.05)
+    assert len(other.memory) == 0
+    # Ended while nobody heard; Redis still holds the session.
+    Session.objects.update(
+        ended_at=timezone.now(), changed_at=timezone.now() - timedelta(seconds=50)
+    )
+    while not other.memory.trusted:
+        assert time.monotonic() < give_up_s
+        keeper.listen_once(0.05)
+        keeper.reconcile()
+    assert other.check(token) is None
+
+
+def test_a_slow_reader_does_not_put_the_old_word_back(other, keeper, token, server):
+    """Whoever read PostgreSQL before the end of a session writes to Redis after it: in vain."""
+    person = other.check(token)
+    entry = other.memory.find(token_hash(token))
+    services.session_close(person=person)
+    late = CheckedSession(person=person, until_s=entry.until_s)
+    other.redis.put(token_hash(token), late)
+    assert new_process().redis.get(token_hash(token)) is None
+
+
+def test_a_value_that_somebody_wrote_into_redis_is_not_believed(other, keeper, token, server):
+    other.check(token)
+    [key] = server.keys("accounts:session:*")
+    value = server.get(key)
+    bob = services.user_register(username="bob", password=PASSWORD)
+    stolen = services.session_open(username="bob", password=PASSWORD).token
+    forged_key = b"accounts:session:" + token_hash(stolen).hex().encode()
+    for forged in (value, value[:-1] + b"x", b"", b"x" * 16, b"\x00" * 100):
+        server.set(forged_key, forged)
+        assert other.check(stolen).user_id == bob.pk
+        other.memory.forget_user(bob.pk)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"expires_at": timezone.now() - timedelta(seconds=1)},
+        {"last_used_at": timezone.now() - timedelta(days=31)},
+        {"ended_at": timezone.now()},
+    ],
+)
+def test_sessions_that_are_over(other, token, change):
+    assert other.check(token)
+    Session.objects.update(**change)
+    assert other.check(token) is None
+
+
+def test_a_session_is_believed_no_longer_than_it_lasts(other, keeper, token):
+    Session.objects.update(expires_at=timezone.now() + timedelta(seconds=5))
+    assert other.check(token)
+    entry = other.memory.find(token_hash(token))
+    assert entry.until_s <= time.time() + 5
+
+
+def test_uses_are_written_in_batches(other, keeper, token, django_assert_num_queries):
+    before = timezone.now() - timedelta(days=1)
+    Session.objects.update(last_used_at=before)
+    for _ in range(3):
+        other.check(token)
+    assert Session.objects.get().last_used_at == before
+    keeper.write_uses()
+    assert Session.objects.get().last_used_at > timezone.now() - timedelta(minutes=1)
+    with django_assert_num_queries(0):
+        keeper.write_uses()
+
+
+def test_without_redis_postgresql_answers(token):
+    lonely = new_process("redis://127.0.0.1:1/0")
+    listener = Listener("redis://127.0.0.1:1/0", CHANNEL)
+    keeper = Keeper(lonely, listener)
+    keeper.listen_once(0)
+    keeper.reconcile()
+    assert not lonely.memory.trusted
+    assert isinstance(lonely.check(token), Person)
+    Session.objects.update(ended_at=timezone.now())
+    assert lonely.check(token) is None
+
+
+def test_a_lock_is_heard_by_those_who_would_not_ask(other, keeper, ann):
+    opened = services.session_open(username="ann", password=PASSWORD)
+    other.passwords.remember(
+        key="ann", user_id=ann.pk, encoded="e", password=PASSWORD, token=opened.token
+    )
+    other.check(opened.token)
+    given = {"key": "ann", "password": PASSWORD, "address": "192.0.2.1"}
+    assert other.login_from_memory(**given) == opened
+    other.heard("lock address 192.0.2.1")
+    assert other.login_from_memory(**given) is None
+    assert other.login_from_memory(**{**given, "address": "192.0.2.2"}) == opened
+    other.heard("lock account ann")
+    assert other.login_from_memory(**{**given, "address": "192.0.2.2"}) is None

@@ -1,0 +1,149 @@
+"""What a process remembers of sessions and passwords, and when it does not."""
+
+import time
+from uuid import uuid4
+
+import pytest
+
+from accounts.memory import SessionMemory
+from accounts.people import CheckedSession, Person
+from accounts.remembered import RememberedPasswords
+from accounts.tokens import token_hash
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def session(user_id: int = 1, until_s: float = 1_060.0) -> CheckedSession:
+    person = Person(user_id=user_id, session_id=uuid4(), username="ann", nickname="", image="")
+    return CheckedSession(person=person, until_s=until_s)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def memory(clock: Clock) -> SessionMemory:
+    memory = SessionMemory(most=3, clock=clock)
+    memory.trust()
+    return memory
+
+
+def put(memory: SessionMemory, name: str, given: CheckedSession) -> bytes:
+    digest = token_hash(name)
+    memory.put(digest, given, began_s=time.monotonic())
+    return digest
+
+
+def test_a_session_is_believed_until_its_time(memory, clock):
+    given = session()
+    digest = put(memory, "a", given)
+    entry = memory.find(digest)
+    assert entry is not None
+    assert entry.person == given.person
+    clock.now_s = 1_060.0
+    assert memory.find(digest) is None
+
+
+def test_nothing_is_remembered_while_nothing_is_heard(memory):
+    digest = put(memory, "a", session())
+    memory.distrust()
+    assert memory.find(digest) is None
+    put(memory, "a", session())
+    assert memory.find(digest) is None
+    memory.trust()
+    assert memory.find(digest) is None
+
+
+def test_a_change_forgets_all_sessions_of_its_user_only(memory):
+    mine = [put(memory, name, session(1)) for name in "ab"]
+    other = put(memory, "c", session(2))
+    memory.forget_user(1)
+    assert [memory.find(digest) for digest in mine] == [None, None]
+    assert memory.find(other)
+
+
+def test_what_was_read_before_a_change_is_not_remembered_after_it(memory):
+    began_s = time.monotonic()
+    memory.forget_user(1)
+    memory.put(token_hash("a"), session(1), began_s=began_s)
+    assert memory.find(token_hash("a")) is None
+    put(memory, "a", session(1))
+    assert memory.find(token_hash("a"))
+
+
+def test_it_is_bounded_and_drops_the_oldest(memory):
+    digests = [put(memory, name, session(number)) for number, name in enumerate("abcde")]
+    assert [memory.find(digest) is not None for digest in digests] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert len(memory) == 3
+
+
+def test_uses_are_told_once(memory):
+    one, two = session(1), session(2)
+    digest = put(memory, "a", one)
+    put(memory, "b", two)
+    assert set(memory.take_used()) == {one.person.session_id, two.person.session_id}
+    assert memory.take_used() == []
+    for _ in range(3):
+        memory.find(digest)
+    assert memory.take_used() == [one.person.session_id]
+
+
+@pytest.fixture
+def passwords(clock: Clock) -> RememberedPasswords:
+    remembered = RememberedPasswords(seconds=60, most=2, clock=clock)
+    remembered.remember(key="ann", user_id=1, encoded="e", password="p", token="t")
+    return remembered
+
+
+def test_a_password_is_known_for_its_time_and_encoding(passwords, clock):
+    assert passwords.knows(key="ann", encoded="e", password="p")
+    assert passwords.token(key="ann", password="p") == "t"
+    assert not passwords.knows(key="ann", encoded="e", password="P")
+    assert not passwords.knows(key="ann", encoded="E", password="p")
+    assert not passwords.knows(key="bob", encoded="e", password="p")
+    assert passwords.token(key="ann", password="P") == ""
+    clock.now_s += 60
+    assert not passwords.knows(key="ann", encoded="e", password="p")
+    assert passwords.token(key="ann", password="p") == ""
+
+
+def test_a_password_is_forgotten(passwords):
+    passwords.forget(2)
+    passwords.forget_key("bob")
+    assert passwords.token(key="ann", password="p")
+    passwords.forget(1)
+    assert not passwords.token(key="ann", password="p")
+    passwords.remember(key="ann", user_id=1, encoded="e", password="p")
+    passwords.forget_key("ann")
+    assert not passwords.knows(key="ann", encoded="e", password="p")
+
+
+def test_passwords_are_bounded(passwords):
+    for name in ("bob", "eve"):
+        passwords.remember(key=name, user_id=len(name), encoded="e", password="p")
+    assert not passwords.knows(key="ann", encoded="e", password="p")
+    assert passwords.knows(key="eve", encoded="e", password="p")
+
+
+def test_no_password_is_kept(passwords):
+    assert "'p'" not in repr(vars(passwords))
+
+
+def test_it_is_off_by_setting(clock):
+    remembered = RememberedPasswords(seconds=0, clock=clock)
+    remembered.remember(key="ann", user_id=1, encoded="e", password="p", token="t")
+    assert not remembered.knows(key="ann", encoded="e", password="p")
