@@ -1,8 +1,8 @@
 """The drain of one shard: from its stream into the tables, then into the cache of totals.
 
-`runtime.drain` makes it exactly once; here is what a batch means. A pass takes what has arrived,
-up to a limit that follows how long the last pass took: little enough that a transaction stays
-short, much enough that a counter is written once for all its increments.
+`runtime.drain` makes it exactly once; here is what a batch means. A pass costs what its counters
+cost, four rows each, however many increments they got. So it takes as much of the stream as holds
+a good number of counters: much of it when a few are hot, little when every increment has another.
 """
 
 import time
@@ -30,9 +30,9 @@ log = getLogger(__name__)
 
 TABLES = DrainTables(cursor="counters_streamcursor", writer="counters_streamwriter")
 _ENTRIES_MAX = 20_000
-_BYTES_MIN, _BYTES_START, _BYTES_MAX = 2**18, 2**22, 2**25
-# A transaction is to take about this long: half of what the table may be behind.
-_LONG_S, _SHORT_S = 1.0, 0.25
+_BYTES_MIN, _BYTES_START, _BYTES_MAX = 2**18, 2**23, 2**26
+# Counters of one transaction: about a second's work.
+_COUNTERS_FEW, _COUNTERS_MANY = 25_000, 100_000
 
 
 @dataclass
@@ -62,7 +62,6 @@ class ShardDrain:
         to be applied, and the next run does it.
         """
         seconds, micros = self._client.time(**self._at())
-        began_s = time.monotonic()
         self._applied = None
         try:
             drained = self._drain()
@@ -71,8 +70,8 @@ class ShardDrain:
         except psycopg.Error:
             self.close()
             raise
-        self._adapt(time.monotonic() - began_s, drained)
         applied = self._applied or Applied()
+        self._adapt(len(applied.totals), drained)
         self._count(applied)
         return Pass(
             standby=drained.standby,
@@ -158,11 +157,11 @@ class ShardDrain:
         row = self._connected().execute(query, (self.stream.key,)).fetchone()
         return int(row[0]) if row else 0
 
-    def _adapt(self, took_s: float, drained: Drained) -> None:
+    def _adapt(self, counters: int, drained: Drained) -> None:
         size = self._limits.payload_bytes
-        if took_s > _LONG_S:
+        if counters > _COUNTERS_MANY:
             size = max(_BYTES_MIN, size // 2)
-        elif took_s < _SHORT_S and drained.more:
+        elif counters < _COUNTERS_FEW and drained.more:
             size = min(_BYTES_MAX, size * 2)
         self._limits = replace(self._limits, payload_bytes=size)
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -238,6 +239,35 @@ def test_a_pass_takes_what_a_transaction_should_and_says_that_there_is_more(
     assert [each.entries for each in passes] == [2, 2, 1]
     assert [each.more for each in passes] == [True, True, False]
     assert stored() == {A: 5}
+
+
+def test_a_pass_grows_while_its_counters_are_few_and_shrinks_when_they_are_many(
+    shard: Shard, monkeypatch
+) -> None:
+    monkeypatch.setattr(drain, "_BYTES_START", 64)
+    monkeypatch.setattr(drain, "_BYTES_MIN", 32)
+    monkeypatch.setattr(drain, "_COUNTERS_FEW", 3)
+    monkeypatch.setattr(drain, "_COUNTERS_MANY", 30)
+    some = drain.ShardDrain(0, client=shard.server, cache=shard.drain._cache)
+
+    def bytes_after(*batches: int) -> list[int]:
+        """Drain entries of so many counters each; the limit after every pass."""
+        for counters in batches:
+            shard.append([Increment(UUID(int=number), 1) for number in range(counters)])
+        limits = []
+        while some.run().entries:
+            limits.append(some._limits.payload_bytes)
+        return limits
+
+    grown = bytes_after(*[1] * 60)
+    assert grown[:2] == [128, 256]
+    last = grown[-1]
+    assert bytes_after(10) == [last]
+    assert bytes_after(31) == [last // 2]
+    while last > 32:
+        last = bytes_after(31)[0]
+    assert bytes_after(31) == [32]
+    some.close()
 
 
 def test_two_drains_of_one_stream_do_not_meet(shard: Shard) -> None:
