@@ -32,8 +32,8 @@ class Catalog:
         self.directory = directory / f"ads-{count}"
         self.database_url = _new_database(stores.database_url, f"ads_{count}")
         self.redis_url = stores.redis_url
-        self._manage("migrate", "--verbosity", "0")
-        self._manage("seed_ads", "--count", str(count))
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("seed_ads", "--count", str(count))
 
     def environment(self, directory: Path) -> dict[str, str]:
         """What a process of ours needs to work on this catalog."""
@@ -45,7 +45,8 @@ class Catalog:
             "LOG_LEVEL": "WARNING",
         }
 
-    def _manage(self, *arguments: str) -> None:
+    def manage(self, *arguments: str) -> None:
+        """Run `manage.py ARGUMENTS` on this catalog's database."""
         environment = {**os.environ, **self.environment(self.directory)}
         command = [PYTHON, "manage.py", *arguments]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
