@@ -16,6 +16,7 @@ from timeseries.records import HEADER, MAGIC, TAG_CHARACTERS_MAX, VALUES_MAX, Me
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_NONE = np.empty(0, np.int64)
 
 
 class BadPayloadError(ValueError):
@@ -96,7 +97,7 @@ class Batch:
             return
         if int(self.codes.max()) >= len(self.names):
             raise BadPayloadError("the payload names a tag that it does not have")
-        if not all(1 <= len(name) <= TAG_CHARACTERS_MAX for name in self.names):
+        if not 1 <= min(map(len, self.names)) <= max(map(len, self.names)) <= TAG_CHARACTERS_MAX:
             raise BadPayloadError("the payload has a tag that is too long or empty")
         if not 1 <= int(self.counts.min()) <= int(self.counts.max()) <= VALUES_MAX:
             raise BadPayloadError("the payload has too many or too few values")
@@ -129,6 +130,14 @@ class Batch:
         last = np.ones(len(order), np.bool_)
         last[:-1] = (codes[1:] != codes[:-1]) | (times_ns[1:] != times_ns[:-1])
         return self.taken(order[last])
+
+    def parted(self, chosen: NDArray[np.bool_]) -> tuple["Batch", "Batch"]:
+        """The rows that are chosen, and the others, both in their order."""
+        if not chosen.any():
+            return self.taken(_NONE), self
+        if chosen.all():
+            return self, self.taken(_NONE)
+        return self.taken(np.flatnonzero(chosen)), self.taken(np.flatnonzero(~chosen))
 
     def taken(self, rows: Ints) -> "Batch":
         """The rows at these places, in this order."""
