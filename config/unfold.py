@@ -80,7 +80,7 @@ _NAVIGATION: list[dict[str, Any]] = [
             ),
             _item("Lockouts", "lock", "admin:accounts_lockout_changelist", "accounts.view_lockout"),
             _item(
-                "Account log",
+                "Audit events",
                 "policy",
                 "admin:accounts_auditevent_changelist",
                 "accounts.view_auditevent",

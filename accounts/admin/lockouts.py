@@ -48,6 +48,11 @@ class LockoutAdmin(ReadOnly, LongList):
     search_fields = ("subject",)
     search_help_text = "A username or an address"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Lockout]:
+        """Without the rows of those whose tries have all succeeded."""
+        rows: QuerySet[Lockout] = super().get_queryset(request)
+        return rows.filter(Q(failures__gt=0) | Q(locked_until__gt=timezone.now()))
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Lockout], search_term: str
     ) -> tuple[QuerySet[Lockout], bool]:

@@ -101,7 +101,7 @@ class UserAdmin(UserEditing, ShortLists, LongList, DjangoUserAdmin, ModelAdmin):
         """To this person's sessions."""
         return _to_list("session", object_id)
 
-    @action(description="Account log", icon="history", url_path="to-log", permissions=["log"])
+    @action(description="Audit events", icon="history", url_path="to-log", permissions=["log"])
     def log_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To what happened to this account."""
         return _to_list("auditevent", object_id)

@@ -95,10 +95,22 @@ def test_the_ways_from_a_person_to_sessions_and_log(olga, maria):
 
 def test_lists_lockouts(olga):
     now = timezone.now()
-    for subject, until in (("maría", now + timedelta(minutes=5)), ("ingrid", None)):
+    later = now + timedelta(minutes=5)
+    for subject, failures, until in (
+        ("maría", 10, later),
+        ("ingrid", 3, None),
+        ("ludwig", 0, None),
+    ):
         Lockout.objects.create(
-            kind="account", subject=subject, failures=10, last_failure_at=now, locked_until=until
+            kind="account",
+            subject=subject,
+            failures=failures,
+            last_failure_at=now,
+            locked_until=until,
         )
+    page = text(olga, LOCKOUTS)
+    assert "maría" in page
+    assert "ludwig" not in page
     assert "maría" in text(olga, f"{LOCKOUTS}?state=locked")
     assert "ingrid" not in text(olga, f"{LOCKOUTS}?state=locked")
     assert "ingrid" in text(olga, f"{LOCKOUTS}?state=counted")

@@ -32,7 +32,7 @@ PAGES = {
     "user-add": "/admin/accounts/user/add/",
     "sessions": "/admin/accounts/session/",
     "lockouts": "/admin/accounts/lockout/",
-    "account-log": "/admin/accounts/auditevent/",
+    "audit": "/admin/accounts/auditevent/",
     "groups": "/admin/auth/group/",
     "token": "/admin/accounts/user/token/",
     "password": "/admin/password_change/",
