@@ -87,6 +87,7 @@ declare("EXPIRY_INTERVAL_S", float, 5.0, "Seconds between two runs that close en
 declare("STREAM_MAX_BYTES", int, 1_073_741_824, "Memory of one stream; beyond it 503.")
 declare("INGEST_DEADLINE_S", float, 5.0, "Seconds to wait for Redis before a write is settled.")
 declare("COUNTERS_SHARDS", int, 1, "Streams that increments are spread over.")
+declare("COUNTERS_DRAIN_INTERVAL_S", float, 1.0, "Seconds between two passes over increments.")
 declare("COUNTERS_MINUTES_KEPT_DAYS", int, 3, "Days that counters' history by minute is kept.")
 declare("COUNTERS_HOURS_KEPT_DAYS", int, 90, "Days that counters' history by hour is kept.")
 declare("COUNTERS_DAYS_KEPT_DAYS", int, 1830, "Days that counters' history by day is kept.")

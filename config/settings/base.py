@@ -285,9 +285,9 @@ CELERY_BEAT_SCHEDULE = {
         # One entry a shard: shards are drained side by side.
         f"drain-counters-{shard}": {
             "task": "counters.tasks.drain",
-            "schedule": 1.0,
+            "schedule": env.value("COUNTERS_DRAIN_INTERVAL_S"),
             "args": (shard,),
-            "options": {"expires": 1.0},
+            "options": {"expires": env.value("COUNTERS_DRAIN_INTERVAL_S")},
         }
         for shard in range(env.value("COUNTERS_SHARDS"))
     },
