@@ -4,22 +4,24 @@
 / `bin`, `exec` or typed empty lists. See docs/timeseries.md.
 /
 / .ts.measurement  tag time val no   no: when it came, of equal tag and time the highest counts
-/ .ts.writers      stream writer seq at   the highest batch number that is stored of each writer
+/ .ts.writers      stream writer seq at   the highest batch number that is stored of each writer;
+/                                         with the number behind the writer's id: one refused
 / .ts.streams      stream version entry   how often a stream was written from, and up to where
 
 / Empty tables, from one row of each kind; nothing if there are tables already.
 .ts.ready:0b;
-.ts.init:{[rows;writers;streams] if[.ts.ready; :0b]; .ts.no:0; .ts.measurement:update no:0 from 0#rows; .ts.writers:0#writers; .ts.streams:0#streams; .ts.ready:1b; 1b};
+.ts.init:{[rows;writers;streams] if[.ts.ready; :0b]; .ts.no:0; .ts.refusals:0; .ts.measurement:update no:0 from 0#rows; .ts.writers:0#writers; .ts.streams:0#streams; .ts.ready:1b; 1b};
 
 / How often the stream was written from, and its writers' numbers: what a drain has to know first.
-.ts.version:{[strm] r:select from .ts.streams where stream=strm; $[0=count r; 0; first r`version]};
+.ts.version:{[strm] r:select from .ts.streams where stream=strm; .ts.refusals+$[0=count r; 0; first r`version]};
 .ts.known:{[strm] select from .ts.writers where stream=strm};
 
 / Rows, writers' numbers and the stream's new state, all or nothing; 0b when another drain was first.
 .ts.write:{[strm;version;rows;writers;state] if[not version=.ts.version strm; :0b]; .ts.no:.ts.no+1; if[0<count rows; `.ts.measurement upsert update no:.ts.no from rows]; .ts.writers:delete from .ts.writers where stream=strm, writer in writers`writer; `.ts.writers upsert writers; .ts.streams:delete from .ts.streams where stream=strm; `.ts.streams upsert state; 1b};
 
-/ 1b when the writer's batch is stored; otherwise it never will be.
-.ts.settle:{[strm;wrt;number;writers] r:select from .ts.writers where stream=strm, writer=wrt; if[0<count select from r where seq>=number; :1b]; .ts.writers:delete from .ts.writers where stream=strm, writer=wrt; `.ts.writers upsert writers; 0b};
+/ 1b when the writer's batch is stored; otherwise it never will be: a drain that does not know yet
+/ finds the version changed.
+.ts.settle:{[strm;wrt;number;refusal] if[0<count select from .ts.writers where stream=strm, writer=wrt, seq>=number; :1b]; .ts.refusals:.ts.refusals+1; `.ts.writers upsert refusal; 0b};
 
 / What is past the retention goes, and writers that were silent for long.
 .ts.retain:{[oldest] .ts.measurement:delete from .ts.measurement where time<oldest; count .ts.measurement};

@@ -169,6 +169,12 @@ def test_what_is_settled_is_settled(store: StoreUnderTest) -> None:
     case.append(case.own([message(2, 2.0)]))
     case.drain_all()
     assert found(case, query(case, 0, 2, 1)) == [(2, [1.0])]
+    # What is refused is that one batch: one before it may wait in the stream still.
+    case.append(case.own([message(2, 2.0)]))
+    assert store.writer.settle(case.key, case.writer, 4) is False
+    case.append(case.own([message(2, 2.5)]))
+    case.drain_all()
+    assert found(case, query(case, 0, 2, 1)) == [(2, [2.0])]
     other = new_writer()
     assert store.writer.settle(case.key, other, 1) is False
     case.put(other, 1, encode(case.own([message(2, 3.0)])))

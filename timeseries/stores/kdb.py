@@ -75,8 +75,9 @@ class KdbWriter:
                 news.append(entry)
             elif entry.seq > seqs.get(entry.writer, 0):
                 seqs[entry.writer] = told[entry.writer] = entry.seq
-                news.append(entry)
-        if not news:
+                if _refusal(entry.writer, entry.seq) not in seqs:
+                    news.append(entry)
+        if not news and not told:
             return 0
         rows = measurement_table(batch_of(news).latest())
         state = state_table(stream, version + 1, entries[-1].id.decode())
@@ -87,7 +88,7 @@ class KdbWriter:
 
     def settle(self, stream: str, writer: bytes, seq: int) -> bool:
         """True if the entry is stored; otherwise it never will be. Raises StoreAwayError."""
-        table = writer_table(stream, {writer: seq}, _now_ms())
+        table = writer_table(stream, {_refusal(writer, seq): seq}, _now_ms())
         # The first process decides, as it is the first to be written to.
         answers = [
             bool(link.call(".ts.settle", stream, writer.hex(), seq, table)) for link in self._links
@@ -227,6 +228,11 @@ class KdbReader:
         if not call.cancelled():
             # Who asked may have left: an error that nobody hears of is no warning.
             call.exception()
+
+
+def _refusal(writer: bytes, seq: int) -> bytes:
+    """Under what a refused batch is noted among the writers."""
+    return writer + seq.to_bytes(8, "big")
 
 
 def _now_ms() -> int:

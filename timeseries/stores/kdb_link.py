@@ -127,6 +127,9 @@ def _is_ready(link: KdbLink) -> bool:
 
 def measurement_table(batch: Batch) -> pl.DataFrame:
     """The rows as kdb+ takes them: symbols, longs, and a list of floats each."""
+    if not len(batch):
+        values = pl.Series("val", [], dtype=pl.List(pl.Float64))
+        return pl.DataFrame({"tag": _symbols([]), "time": batch.times_ns, "val": values})
     columns = {"row": np.repeat(np.arange(len(batch)), batch.counts), "val": batch.values}
     lists = pl.DataFrame(columns).group_by("row", maintain_order=True).agg(pl.col("val"))
     names = pl.Series("tag", batch.names, dtype=pl.String)

@@ -24,6 +24,7 @@ class Memory:
     def __init__(self) -> None:
         self.tags: dict[str, dict[int, list[float]]] = {}
         self.seqs: dict[tuple[str, bytes], int] = {}
+        self.refused: set[tuple[str, bytes, int]] = set()
 
 
 class MemoryWriter:
@@ -32,6 +33,7 @@ class MemoryWriter:
     def __init__(self, memory: Memory, *, limits: DrainLimits | None = None) -> None:
         self._limits = limits or DrainLimits()
         self._tags, self._seqs = memory.tags, memory.seqs
+        self._refused = memory.refused
 
     def drain(self, stream: Stream) -> Drained:
         """Store what waits in the stream, then trim it."""
@@ -44,7 +46,8 @@ class MemoryWriter:
                 news.append(entry)
             elif entry.seq > self._seqs.get((stream.key, entry.writer), 0):
                 self._seqs[stream.key, entry.writer] = entry.seq
-                news.append(entry)
+                if (stream.key, entry.writer, entry.seq) not in self._refused:
+                    news.append(entry)
         for tag, rows in batch_of(news).latest().by_tag():
             self._tags.setdefault(tag, {}).update(rows)
         return Drained(
@@ -59,7 +62,7 @@ class MemoryWriter:
         """True if the entry is stored; otherwise it never will be."""
         stored = self._seqs.get((stream, writer), 0) >= seq
         if not stored:
-            self._seqs[stream, writer] = seq
+            self._refused.add((stream, writer, seq))
         return stored
 
     def retain(self, *, oldest_ns: int, newest_ns: int, streams: Sequence[Stream]) -> Retained:
