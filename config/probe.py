@@ -1,4 +1,4 @@
-"""Asks this container's own pool whether it can serve: `python -m config.probe api|edge|packets`.
+"""Asks this container's own pool whether it can serve: `python -m config.probe api|edge|…`.
 
 The health check of the containers, which have no curl. Does not start Django, so that asking
 every few seconds costs next to nothing. Exits 0 when `/readyz` answers 200, and when a packet that
