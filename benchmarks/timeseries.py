@@ -1,0 +1,22 @@
+"""T4: the time series; what it does is in `timeseries_store`."""
+
+from pathlib import Path
+
+from benchmarks import timeseries_store
+from benchmarks.ads import Effort
+from benchmarks.house import Catalog
+from benchmarks.report import Result
+from tests.support.stores import Stores
+
+
+class TimeseriesBenchmarks:
+    """The benchmarks over one set of throw-away stores, on disk as in production."""
+
+    def __init__(self, stores: Stores, directory: Path, effort: Effort) -> None:
+        self._effort = effort
+        self._house = Catalog(stores, directory, count=1)
+
+    def t4(self) -> Result:
+        """Batches of 10 000, 50 000 and 200 000 measurements into PostgreSQL."""
+        urls = self._house.database_url, self._house.redis_url
+        return timeseries_store.t4(*urls, rounds=self._effort.rounds)

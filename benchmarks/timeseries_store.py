@@ -1,0 +1,107 @@
+"""T4: how long the PostgreSQL store takes for a batch, the commit on disk included.
+
+The bound is for what the original's figure covers: storing. What a writer does besides, reading
+the stream, unpacking and trimming, is told beside it.
+"""
+
+import time
+from contextlib import closing
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from benchmarks.distribution import draw, payloads
+from benchmarks.report import Result, Target
+from runtime.drain import DrainLimits
+from runtime.redis_where import open_redis
+from runtime.stream import Entry, Stream, append_words, new_writer, stream_key
+from timeseries.stores.postgres import PostgresWriter
+
+# What the original needed for its batches on 32 vCPU, in ms; the last one was of 138 450.
+REFERENCES_MS = {10_000: 24.0, 50_000: 130.0, 200_000: 433.0 * 200_000 / 138_450}
+ENTRY_MESSAGES = 1_000
+_NS_PER_S = 1_000_000_000
+_WHOLE = DrainLimits(entries=1_000_000, payload_bytes=1 << 30)
+
+
+def t4(database_url: str, redis_url: str, *, rounds: int) -> Result:
+    """Batches of three sizes that are news, and the same ones repeated."""
+    targets, facts = [], {}
+    rng = np.random.default_rng(1)
+    start_ns = time.time_ns() // _NS_PER_S * _NS_PER_S
+    with closing(_Bench(database_url, redis_url)) as bench:
+        for count, reference_ms in REFERENCES_MS.items():
+            taken: list[tuple[float, float]] = []
+            late: list[tuple[float, float]] = []
+            # The first one makes partitions and tags, as the first second of a deployment does.
+            for number in range(rounds + 1):
+                start_ns += _NS_PER_S
+                batch = draw(rng, count=count, start_ns=start_ns, span_ns=_NS_PER_S)
+                entries = payloads(batch, size=ENTRY_MESSAGES)
+                first, again = bench.drain_ms(entries), bench.drain_ms(entries)
+                if number:
+                    taken.append(first)
+                    late.append(again)
+            targets += _targets(count, reference_ms, taken, late)
+            facts[str(count)] = {"ms": taken, "repeated_ms": late}
+    return Result("T4", "a batch into PostgreSQL, on disk", [], targets, facts)
+
+
+def _targets(
+    count: int,
+    reference_ms: float,
+    taken: list[tuple[float, float]],
+    late: list[tuple[float, float]],
+) -> list[Target]:
+    stored, whole = (median(column) for column in zip(*taken, strict=True))
+    return [
+        Target(f"ms to store {count:,} measurements", stored, at_most=reference_ms),
+        Target("ms from the stream to its trim", whole),
+        Target("ms when all were there before", median(whole for _, whole in late)),
+    ]
+
+
+class _Bench:
+    """A writer, with a clock between what it reads and what it has committed."""
+
+    def __init__(self, database_url: str, redis_url: str) -> None:
+        self._redis: Any = open_redis(redis_url)
+        self._stream = _Clocked(self._redis, stream_key("bench", 0))
+        self._writer = PostgresWriter(
+            connect=lambda: psycopg.connect(database_url, autocommit=True),
+            oldest_ns=lambda: 0,
+            limits=_WHOLE,
+        )
+
+    def drain_ms(self, entries: list[bytes]) -> tuple[float, float]:
+        """Milliseconds from having read to having committed, and of all there is to do."""
+        sender = new_writer()
+        for seq, payload in enumerate(entries, 1):
+            self._redis.execute_command(*append_words(self._stream.key, sender, seq, payload))
+        began_s = time.perf_counter()
+        drained = self._writer.drain(self._stream)
+        ended_s = time.perf_counter()
+        assert drained.applied == len(entries), drained
+        stored_s = self._stream.trimming_s - self._stream.read_s
+        return round(stored_s * 1_000, 1), round((ended_s - began_s) * 1_000, 1)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._redis.close()
+
+
+class _Clocked(Stream):
+    """A stream that notes when it was read, and when what was read is about to be trimmed."""
+
+    read_s = trimming_s = 0.0
+
+    def read(self, count: int, bytes_max: int) -> list[Entry]:
+        entries = super().read(count, bytes_max)
+        self.read_s = time.perf_counter()
+        return entries
+
+    def trim(self, first_id: bytes, last_id: bytes) -> bool:
+        self.trimming_s = time.perf_counter()
+        return super().trim(first_id, last_id)
