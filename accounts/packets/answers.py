@@ -4,6 +4,7 @@ Memory knows sessions that were checked within the last minute, and whom it has 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from logging import getLogger
 
 from django.db import InterfaceError, OperationalError, connections
@@ -22,7 +23,7 @@ log = getLogger(__name__)
 
 DEVICE = "packets"
 _BROKEN = encode_failure("server: failed, nothing is known of what was done")
-_STORE_AWAY = encode_failure("server: a store is away, nothing was done, try again later")
+_STORE_AWAY = encode_failure("server: a store is away, try again later")
 _NO_SESSION = encode_failure("User.Token: is no valid session")
 # The names that fields have in packets.
 _FIELDS = {
@@ -116,7 +117,8 @@ def _login(user: PacketUser, client: str) -> bytes:
         username=user.username or "", password=user.password or "", device=DEVICE, address=client
     )
     # Into this process's memory, where the next packets of this user will look for it.
-    session_check(token=opened.token)
+    with suppress(OperationalError, InterfaceError):
+        session_check(token=opened.token)
     return _success(opened.person, token=opened.token)
 
 

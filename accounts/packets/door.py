@@ -48,7 +48,14 @@ class Door:
         self._from_memory, self._from_stores = answers
         self._connections: set[PacketConnection] = set()
         self._draining = False
-        lane = partial(Lane, loop, threads=limits.threads, waiting=limits.waiting)
+        lane = partial(
+            Lane,
+            loop,
+            threads=limits.threads,
+            waiting=limits.waiting,
+            patience_s=limits.patience_s,
+            late=_BUSY,
+        )
         self._hashing, self._looking_up = lane(name="hash"), lane(name="store")
         self._sweep_timer = loop.call_later(1.0, self._sweep)
 

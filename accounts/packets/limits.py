@@ -11,7 +11,7 @@ class Limits:
     answers wait for it, is cut off. `linger_s` is how long a connection that was ended from here
     may stay until the client has read what was said last. `connections` is how many one process
     serves. `threads` work on packets that memory cannot answer, in each of two lanes, and `waiting`
-    more of those may wait for a thread.
+    more of those may wait for a thread, `patience_s` at most.
     """
 
     line_bytes: int = 65_536
@@ -21,3 +21,4 @@ class Limits:
     connections: int = 20_000
     threads: int = 4
     waiting: int = 256
+    patience_s: float = 5.0

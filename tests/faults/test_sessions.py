@@ -1,5 +1,5 @@
-"""Whatever happens to Redis, a session that was ended is refused on every worker, and one that was
-not is accepted.
+"""Whatever happens to Redis, a session that was ended is refused on every worker and over TCP, and
+one that was not is accepted.
 """
 
 import http.client
@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.faults.support import database, killed, paused, request
+from tests.packets.support import Line
 from tests.support.stack import Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("faults")
@@ -35,8 +36,17 @@ def ask(stack: Stack, method: str, path: str, token: str) -> tuple[int, bytes]:
 
 
 def everywhere(stack: Stack, token: str) -> set[int]:
-    """What the workers say of a session, each being asked on connections of its own."""
-    return {ask(stack, "GET", "me", token)[0] for _ in range(ASKED)}
+    """What the workers say of a session, each being asked on connections of its own, and what the
+    processes of the packets say of it, in the same words.
+    """
+    return {ask(stack, "GET", "me", token)[0] for _ in range(ASKED)} | {
+        validate(stack, token) for _ in range(ASKED)
+    }
+
+
+def validate(stack: Stack, token: str) -> int:
+    with Line(stack.packets_port) as line:
+        return 200 if line.ask("VALIDATE", Token=token)["Success"] else 401
 
 
 class Someone:

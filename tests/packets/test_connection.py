@@ -4,6 +4,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -238,6 +239,23 @@ def test_a_full_lane_says_so_at_once_and_the_other_lane_goes_on(small: Server) -
     assert names(lines[3], 1) == ["more"]
     for line in lines:
         line.close()
+
+
+def test_what_has_waited_too_long_is_answered_and_not_begun() -> None:
+    with Server(Limits(threads=1, patience_s=0.05)) as server:
+        lines = [server.connect() for _ in range(2)]
+        lines[0].send(packet("LOGIN", Username="slow-first", Password="p"))
+        wait_until(lambda: "slow-first" in server.entered, timeout_s=20, what="it is begun")
+        lines[1].send(packet("LOGIN", Username="second", Password="p"))
+        wait_until(lambda: server.door._hashing.jobs == 2, timeout_s=20, what="one waits")
+        began_s = time.monotonic()
+        wait_until(lambda: time.monotonic() - began_s > 0.1, timeout_s=20, what="it is late")
+        server.open("slow-first")
+        assert names(lines[0], 1) == ["slow-first"]
+        assert lines[1].read()["Err"] == "server: is busy, try again later"
+        assert server.entered == ["slow-first"]
+        for line in lines:
+            line.close()
 
 
 def test_drain_answers_what_has_come_and_lets_all_go(small: Server) -> None:
