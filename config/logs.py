@@ -12,6 +12,7 @@ SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
+_EVERY_TASK = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 
 
 def logging_config(*, level: str, form: str) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
     render: list[Any] = [structlog.dev.ConsoleRenderer()]
     if form == "json":
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    quiet = "WARNING" if level == "INFO" else level
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": SHARED,
@@ -44,6 +46,9 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             # Any stranger can send a wrong Host: the request's own line says 400, that is enough.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             "django.server": {"handlers": [], "propagate": True},
+            # Tasks run every second: three lines for each that only did its work would be 250 000
+            # a day. One that fails is an error of `celery.app.trace`.
+            **{name: {"level": quiet} for name in _EVERY_TASK},
         },
     }
 
