@@ -4,18 +4,21 @@ Made and started on the worker's loop, after the fork; `routes` then has hot rou
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 from config.measurements import Measurements
+from config.readers import Readers
 from config.wiring import connect
+from counters import selectors
 from counters.drain import TABLES as COUNTERS_TABLES
-from counters.fastpath import IncrementDoors
+from counters.fastpath import IncrementDoors, TotalsDoor
 from counters.payload import encode_payload
 from counters.records import Item as CounterItem
 from runtime.addresses import Addresses
@@ -57,8 +60,12 @@ def _settle(tables: DrainTables, stream: str, writer: bytes, seq: int) -> bool:
         return settle(connection=connection, tables=tables, stream=stream, writer=writer, seq=seq)
 
 
+def _read_totals(keys: Sequence[UUID]) -> list[dict[str, object]]:
+    return [total._asdict() for total in selectors.totals(keys)]
+
+
 class Ingest:
-    """Everything that stands behind one worker's ingestion."""
+    """Everything that stands behind one worker's ingestion, and its reads that may wait."""
 
     def __init__(self) -> None:
         self.counters: GroupCommit[CounterItem] = new_commit(
@@ -68,15 +75,18 @@ class Ingest:
             encode=encode_payload,
         )
         self.measurements = Measurements()
+        self._readers = Readers()
         self._limits = _Limits()
         self._guard = self._limits.guard()
 
     def add_routes(self, table: RouteTable) -> None:
-        """Add the durable writes."""
+        """Add the durable writes, and the reads that may wait."""
         increments = IncrementDoors(self.counters.submit)
         protect = self._guard.protect
         table.write(b"POST", b"/increment", protect(increments.increment))
         table.write(b"POST", b"/increment/batch", protect(increments.batch))
+        totals = TotalsDoor(_read_totals, self._readers.hand_over)
+        table.later(b"GET", b"/counters", totals.totals)
         self.measurements.add_routes(table, self._guard)
 
     async def start(self) -> None:
@@ -90,6 +100,7 @@ class Ingest:
         await self._limits.stop()
         await self.counters.stop()
         await self.measurements.stop()
+        await self._readers.stop()
 
 
 class _Limits:

@@ -1,12 +1,16 @@
-"""`POST /increment` and `POST /increment/batch`: from the body's bytes to the group commit.
+"""The hot handlers: `POST /increment`, `POST /increment/batch` and `GET /counters`.
 
 What arrives is decoded and checked once, handed over, and answered when it is safe; nothing here
 waits. A body is not asked for its content type: what is no JSON is refused as such.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
 
 from counters.payload import ITEM_BYTES
+from counters.queries import InvalidQuestionError, parse_keys
 from counters.records import (
     InvalidIncrementError,
     Item,
@@ -28,6 +32,11 @@ _TOO_LARGE = error_answer(413, f"body: is larger than {BODY_BYTES_MAX} bytes")
 
 # Item, its size in bytes, reply, what to reply once the item is safe.
 Submit = Callable[[Item, int, Reply, Answer], None]
+# Keys to what is known of each counter, in the same order. May wait for a store.
+ReadTotals = Callable[[Sequence[UUID]], Sequence[Mapping[str, object]]]
+# Runs the work elsewhere than on the event loop, then replies with its answer on it.
+HandOver = Callable[[Callable[[], Answer], Reply], None]
+_encode = msgspec.json.Encoder().encode
 
 
 class IncrementDoors:
@@ -80,3 +89,20 @@ class IncrementDoors:
 
 def _keyed_bytes(keyed: Keyed) -> int:
     return ITEM_BYTES * len(keyed.increments) + len(keyed.idempotency_key)
+
+
+class TotalsDoor:
+    """The hot handler of many totals."""
+
+    def __init__(self, read: ReadTotals, hand_over: HandOver) -> None:
+        self._read = read
+        self._hand_over = hand_over
+
+    def totals(self, request: HotRequest, reply: Reply) -> None:
+        """200 `{"counters": [...]}` in the order asked for; 400 that names the key, 503."""
+        try:
+            keys = parse_keys(request.query)
+        except InvalidQuestionError as error:
+            reply(error_answer(400, str(error)))
+            return
+        self._hand_over(lambda: Answer(200, _encode({"counters": self._read(keys)})), reply)

@@ -283,7 +283,15 @@ def test_many_totals_come_in_the_order_asked_for(client):
     keys = [new_key() for _ in range(3)]
     accept(client, "/increment/batch", [one(key, n + 1) for n, key in enumerate(keys)])
     counted(client, {key: n + 1 for n, key in enumerate(keys)})
-    assert totals(client, keys[2], keys[0], new_key(), keys[2]) == [3, 1, 0, 3]
+    asked = [keys[2], keys[0], new_key(), keys[2]]
+    assert totals(client, *asked) == [3, 1, 0, 3]
+    # The other door, in the same form.
+    plain = client.get("/%63ounters", params={"key": asked}).json()["counters"]
+    hot = client.get("/counters", params={"key": asked}).json()["counters"]
+    without_time = [[(each["key"], each["value"]) for each in found] for found in (hot, plain)]
+    assert without_time[0] == without_time[1]
+    lengths = {len(each["as_of"]) for each in hot + plain}
+    assert lengths <= {len("2026-01-01T00:00:00.000000Z"), len("2026-01-01T00:00:00Z")}
 
 
 def test_a_thousand_totals_and_one_more(client):
@@ -300,6 +308,8 @@ def test_a_thousand_totals_and_one_more(client):
     ("path", "msg"),
     [
         ("/counters", "key: is required, once for each counter"),
+        ("/%63ounters", "key: is required, once for each counter"),
+        ("/%63ounters?key=x", "key: must be a UUID"),
         ("/counters?key=", "key: must be a UUID"),
         (f"/counters?key={KEY}&key=x", "key[1]: must be a UUID"),
         ("/counters/x", "key: must be a UUID"),

@@ -1,0 +1,88 @@
+"""Hot reads in threads: answered on the loop, whatever becomes of them."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from django.db import OperationalError
+
+from config import readers
+from config.readers import Readers
+from counters.fastpath import TotalsDoor
+from runtime.http.answer import Answer
+from runtime.http.routes import HotRequest
+
+DONE = Answer(200, b"{}")
+
+
+def run(*works: Callable[[], Answer]) -> list[Answer]:
+    """The answers of all works, handed over in one turn of the loop; each came on the loop."""
+
+    async def all_at_once() -> list[Answer]:
+        here, answers, pool = threading.get_ident(), [], Readers()
+
+        def reply(answer: Answer) -> None:
+            assert threading.get_ident() == here
+            answers.append(answer)
+
+        for work in works:
+            pool.hand_over(work, reply)
+        await pool.stop()
+        # Their last words are on the loop's list by now.
+        await asyncio.sleep(0)
+        return answers
+
+    return asyncio.run(all_at_once())
+
+
+def test_work_is_done_elsewhere():
+    threads: list[str] = []
+
+    def work() -> Answer:
+        threads.append(threading.current_thread().name)
+        return DONE
+
+    assert run(*[work] * 20) == [DONE] * 20
+    assert all(name.startswith("hot-read") for name in threads)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [(OperationalError("away"), 503, b"database"), (ZeroDivisionError(), 500, b"internal error")],
+)
+def test_what_goes_wrong_is_answered(error, status, word):
+    def fail() -> Answer:
+        raise error
+
+    [answer] = run(fail)
+    assert answer.status == status
+    assert word in answer.body
+
+
+def test_too_many_are_refused_at_once(monkeypatch):
+    monkeypatch.setattr(readers, "_WAITING_MOST", 3)
+    statuses = [answer.status for answer in run(*[lambda: DONE] * 5)]
+    assert sorted(statuses) == [200, 200, 200, 503, 503]
+
+
+def test_totals_in_the_order_asked_for():
+    asked: list[list[UUID]] = []
+
+    def read(keys) -> list[dict[str, object]]:
+        asked.append(keys)
+        return [{"key": key, "value": 1} for key in keys]
+
+    door = TotalsDoor(read, lambda work, reply: reply(work()))
+    keys = [uuid4(), uuid4()]
+    answers: list[Answer] = []
+    query = f"key={keys[1]}&key={keys[0]}".encode()
+    door.totals(HotRequest(query, b"", [], ""), answers.append)
+    door.totals(HotRequest(b"key=x", b"", [], ""), answers.append)
+    assert asked == [[keys[1], keys[0]]]
+    good, bad = answers
+    found = [UUID(each["key"]) for each in msgspec.json.decode(good.body)["counters"]]
+    assert found == [keys[1], keys[0]]
+    assert (bad.status, bad.body) == (400, b'{"msg":"key: must be a UUID"}')
