@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -130,6 +131,10 @@ class TestWhereItGoes:
         got = _told(told, method, body="{}")
         assert (got["pool"], got["body"]) == ("api", "{}")
 
+    def test_a_question_for_a_thousand_counters_passes(self, told):
+        path = "/counters?" + "&".join([f"key={uuid4()}"] * 1000)
+        assert _told(told, path=path)["pool"] == "api"
+
     def test_a_read_with_a_body_goes_to_the_api(self, told):
         assert _told(told, body="{}")["pool"] == "api"
         assert _told(told, headers={"Content-Length": "0"})["pool"] == "api"
@@ -235,11 +240,13 @@ def test_reads_go_to_the_api_while_the_edge_is_gone(tmp_path):
         assert {_told(port)["pool"] for _ in range(5)} == {"api"}
 
 
-def test_the_log_is_one_json_object_a_line_without_ad_reads(tmp_path):
+def test_the_log_is_one_json_object_a_line_without_what_is_hot(tmp_path):
     with teller("api") as api, _proxy(tmp_path, api=api, edge=api) as port:
         asked = {"User-Agent": 'odd "agent" \\ '}
         request_id = _told(port, path="/admin/%22", headers=asked)["headers"]["x-request-id"]
         _told(port)
+        for path in ("/increment", "/increment/batch", "/save", "/save/batch"):
+            _told(port, "POST", path=path, body="{}")
     (line,) = (tmp_path / "access.log").read_text().splitlines()
     logged = json.loads(line)
     assert (logged["request_id"], logged["status"]) == (request_id, 200)
