@@ -215,7 +215,11 @@ class Apply:
 
     def __call__(self, cursor: Cursor[Any], entries: Sequence[Entry]) -> None:
         """Store the entries. Raises psycopg.Error, after which the caller forgets."""
-        batch = self._kept(batch_of(entries))
+        self.store(cursor, batch_of(entries))
+
+    def store(self, cursor: Cursor[Any], batch: Batch) -> None:
+        """Store the batch, in whatever order it is. Raises psycopg.Error, as above."""
+        batch = self._kept(batch)
         if not len(batch):
             return
         ids = self._tag_ids(cursor, batch.names)
