@@ -146,7 +146,6 @@ def redis_cache(url: str) -> dict[str, Any]:
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.staff_login.LockingBackend"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
 PASSWORD_HASHERS = [
     "accounts.hashers.Argon2idHasher",
     # For passwords that were imported: verified once, and encoded anew.
