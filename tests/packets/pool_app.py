@@ -1,4 +1,4 @@
-"""A pool whose processes answer a VALIDATE with their pid: `python -m tests.packets.pool_app PORT`.
+"""`python -m tests.packets.pool_app PORT`: processes that answer VALIDATE with pid and token.
 
 The token `die` ends the process that is asked; anything but VALIDATE takes 0.3 s.
 """
@@ -20,7 +20,7 @@ def from_memory(packet: Packet, client: str) -> bytes | None:
         os.kill(os.getpid(), signal.SIGKILL)
     if packet.format != "VALIDATE":
         return None
-    return encode_success(username=str(os.getpid()), nickname="", url="")
+    return encode_success(username=str(os.getpid()), nickname=packet.user.token or "", url="")
 
 
 def from_stores(packet: Packet, client: str) -> bytes:

@@ -22,12 +22,15 @@ TIMEOUT_S = 20.0
 class Line:
     """A socket that sends bytes and reads lines."""
 
-    def __init__(self, port: int, *, receive_bytes: int | None = None) -> None:
+    def __init__(
+        self, port: int, *, receive_bytes: int | None = None, source: str = "127.0.0.1"
+    ) -> None:
         self.socket = socket.socket()
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(TIMEOUT_S)
         try:
+            self.socket.bind((source, 0))
             self.socket.connect(("127.0.0.1", port))
         except OSError:
             self.socket.close()

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from types import TracebackType
+from typing import Self
 
 import psutil
 import pytest
@@ -20,10 +22,10 @@ TIMEOUT_S = 20.0
 class Running:
     """The pool as a program of its own."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self) -> None:
+        self.port = free_port()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.packets.pool_app", str(port)],
+            [sys.executable, "-m", "tests.packets.pool_app", str(self.port)],
             cwd=BASE_DIR,
             stdout=subprocess.PIPE,
             text=True,
@@ -49,16 +51,24 @@ class Running:
         wait_until(both, timeout_s=TIMEOUT_S, what="both processes answer")
         return self.children()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=TIMEOUT_S)
+
 
 @pytest.fixture
 def pool() -> Iterator[Running]:
-    running = Running(free_port())
-    try:
+    with Running() as running:
         running.serving()
         yield running
-    finally:
-        running.process.terminate()
-        running.process.communicate(timeout=TIMEOUT_S)
 
 
 def test_a_process_that_dies_is_replaced_and_the_other_goes_on(pool: Running) -> None:
