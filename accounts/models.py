@@ -80,6 +80,10 @@ class User(AbstractUser):
     class Meta(AbstractUser.Meta):
         verbose_name = "user"
         verbose_name_plural = "users"
+        indexes = [
+            # Whose picture a file is; most people have none.
+            models.Index(fields=["image"], name="user_image", condition=~models.Q(image="")),
+        ]
         constraints = [
             # Not `unique` of the field, which would also make an index for LIKE.
             models.UniqueConstraint(fields=["username_key"], name="user_username_key"),

@@ -8,11 +8,13 @@ person's picture takes nobody else's away.
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, Storage, storages
+from django.utils import timezone
 
 from accounts.images import CONTENT_TYPE, SUFFIX, InvalidImageError, image_normalise
 from runtime.errors import BusyError
@@ -75,6 +77,30 @@ def picture_remove(*, name: str) -> None:
         _storage().delete(_path(name))
     except _away() as error:
         log.warning("a superfluous picture stays", picture=name, error=str(error))
+
+
+def pictures_kept() -> Iterator[list[str]]:
+    """The names of all pictures that are kept, directory by directory. PictureStoreError."""
+    storage = _storage()
+    try:
+        for number in range(256):
+            directory = f"{number:02x}"
+            if isinstance(storage, FileSystemStorage) and not storage.exists(directory):
+                continue
+            _, names = storage.listdir(directory)
+            yield sorted(name for name in names if _NAME.fullmatch(name))
+    except _away() as error:
+        raise _not_answering() from error
+
+
+def picture_age_s(*, name: str) -> float:
+    """Seconds since a picture was kept; 0 when it is gone. PictureStoreError."""
+    try:
+        return (timezone.now() - _storage().get_modified_time(_path(name))).total_seconds()
+    except FileNotFoundError:
+        return 0.0
+    except _away() as error:
+        raise _not_answering() from error
 
 
 def picture_url(name: str) -> str:

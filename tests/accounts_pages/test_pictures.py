@@ -1,11 +1,15 @@
 """Pictures are kept under names that nobody guesses, and served so that they can only be seen."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from accounts.images import InvalidImageError
+from accounts.models import User
 from accounts.pictures import (
     PictureStoreError,
     picture_copy,
@@ -99,3 +103,27 @@ def test_is_served_to_be_seen_and_nothing_else(directory):
 def test_what_is_not_there_is_not_found(directory):
     for path in (f"/pictures/{'0' * 32}.webp", "/pictures/", "/pictures/..%2f..%2fetc%2fpasswd"):
         assert Client().get(path).status_code == 404, path
+
+
+def age(directory: Path, name: str, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(directory / name[:2] / name, (then, then))
+
+
+@pytest.mark.django_db
+def test_sweeps_away_what_is_nobodys(directory, capsys):
+    hers, young, old = (picture_store(data=picture()) for _ in range(3))
+    User.objects.create_user("mia", image=hers)
+    for name in (hers, old):
+        age(directory, name, 3700)
+    (directory / "ab").mkdir(exist_ok=True)
+    (directory / "ab" / "README").write_text("not ours")
+    call_command("sweep_pictures")
+    assert capsys.readouterr().out == "3 pictures, 1 removed\n"
+    assert set(kept(directory)) == {hers, young, "README"}
+
+
+@pytest.mark.django_db
+def test_a_sweep_of_an_empty_store_is_nothing(directory, capsys):
+    call_command("sweep_pictures")
+    assert capsys.readouterr().out == "0 pictures, 0 removed\n"
