@@ -68,6 +68,13 @@ _NAVIGATION: list[dict[str, Any]] = [
         ],
     },
     {
+        "title": "Time series",
+        "separator": True,
+        "items": [
+            _item("Tags", "show_chart", "admin:timeseries_tag_changelist", "timeseries.view_tag")
+        ],
+    },
+    {
         "title": "People",
         "separator": True,
         "items": [

@@ -1,5 +1,7 @@
 """Every page at desktop and phone width, light and dark: a picture, and nothing sticks out."""
 
+import time
+from math import sin
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ LIST = "/admin/adserver/ad/"
 COUNTER = "7d6b1f2e-5f0c-4c0e-9d3a-0f3f1a6f6a11"
 FULL_COUNTER = "8e7c2a3f-6a1d-4d1f-8e4b-1a4a2b7a7b22"
 VALUE_MAX = 2**63 - 1
+TAG = "boiler-7"
 PAGES = {
     "home": "/",
     "not-found": "/nowhere",
@@ -28,6 +31,8 @@ PAGES = {
     "counter": f"/admin/counters/counter/{COUNTER}/change/",
     "counter-minutes": f"/admin/counters/counter/{FULL_COUNTER}/change/?granularity=minute",
     "dead-letters": "/admin/counters/deadletter/",
+    "time-series": "/admin/timeseries/tag/",
+    "tag": f"/admin/timeseries/tag/?tag={TAG}&span=10%20min",
     "users": "/admin/accounts/user/",
     "user-add": "/admin/accounts/user/add/",
     "sessions": "/admin/accounts/session/",
@@ -73,7 +78,20 @@ def counted(stack: Stack) -> None:
     wait_until(lambda: httpx.get(url).json()["value"], timeout_s=10, what="all counted")
 
 
-@pytest.mark.usefixtures("counted")
+@pytest.fixture(scope="module")
+def measured(stack: Stack) -> None:
+    """A tag with two values that went up and down for ten minutes."""
+    now_ns = time.time_ns()
+    batch = [
+        {"time": now_ns - n * 10**9, "tag": TAG, "values": [80 + 5 * sin(n / 40), n % 90]}
+        for n in range(600)
+    ]
+    httpx.post(f"{stack.url}/save/batch", json=batch).raise_for_status()
+    url = f"{stack.url}/api?tag={TAG}&start={now_ns - 10**9}&end={now_ns}"
+    wait_until(lambda: httpx.get(url).status_code == 200, timeout_s=10, what="all stored")
+
+
+@pytest.mark.usefixtures("counted", "measured")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page(new_page: NewPage, screenshots: Path, width: int, scheme: str) -> None:
