@@ -94,7 +94,7 @@ class Applied:
             increments=self.increments + later.increments,
             repeated=self.repeated + later.repeated,
             dead=self.dead + later.dead,
-            number=later.number,
+            number=later.number or self.number,
             steps=self.steps + later.steps,
         )
 

@@ -107,26 +107,26 @@ class ShardDrain:
         return {} if nodes is None else {"target_nodes": nodes(self.stream.key)}
 
     def _apply(self, cursor: Cursor[Any], entries: list[Entry]) -> None:
+        self._applied = self._apply_what_can_be(cursor, entries)
+
+    def _apply_what_can_be(self, cursor: Cursor[Any], entries: Sequence[Entry]) -> Applied:
+        """Apply the entries; by halves, if there is one that PostgreSQL will never take: it must
+        not stand in the way of the rest.
+        """
         try:
             with cursor.connection.transaction():
-                self._applied = apply_entries(cursor, self.stream.key, entries)
-        except (DataError, IntegrityError):
-            # Something that PostgreSQL will never take: it must not stand in the way of the rest.
-            self._applied = self._apply_singly(cursor, entries)
+                return apply_entries(cursor, self.stream.key, entries)
+        except (DataError, IntegrityError) as error:
+            if len(entries) == 1:
+                self._refuse(cursor, entries[0], error)
+                return Applied(dead=1, steps=0)
+        middle = len(entries) // 2
+        first = self._apply_what_can_be(cursor, entries[:middle])
+        return first.then(self._apply_what_can_be(cursor, entries[middle:]))
 
-    def _apply_singly(self, cursor: Cursor[Any], entries: Sequence[Entry]) -> Applied:
-        whole = Applied(steps=0)
-        for entry in entries:
-            try:
-                with cursor.connection.transaction():
-                    applied = apply_entries(cursor, self.stream.key, [entry])
-            except (DataError, IntegrityError) as error:
-                log.error("%s %s is refused: %s", self.stream.key, entry.id.decode(), error)  # noqa: TRY400
-                bury(cursor, self.stream.key, Dead(entry, str(error)), DeadLetter.Reason.REFUSED)
-                whole.dead += 1
-                continue
-            whole = whole.then(applied)
-        return whole
+    def _refuse(self, cursor: Cursor[Any], entry: Entry, error: psycopg.Error) -> None:
+        log.error("%s %s is refused: %s", self.stream.key, entry.id.decode(), error)
+        bury(cursor, self.stream.key, Dead(entry, str(error)), DeadLetter.Reason.REFUSED)
 
     def _publish(self, drained: Drained, read_ms: int) -> None:
         """Write totals through, after the commit and never before."""

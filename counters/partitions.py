@@ -31,6 +31,14 @@ class Family:
         """The partition of that moment."""
         return f"{self.parent}_{at.astimezone(UTC).strftime(_FORMATS[self.span])}"
 
+    def start(self, name: str) -> datetime | None:
+        """A moment in the partition of that name; None if it is not one of ours."""
+        text = name.removeprefix(f"{self.parent}_")
+        try:
+            return datetime.strptime(text, _FORMATS[self.span]).replace(tzinfo=UTC)
+        except ValueError:
+            return None
+
     def bounds(self, at: datetime) -> tuple[datetime, datetime]:
         """From when, and until before when, that partition holds rows."""
         day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -98,9 +106,8 @@ def ended_partitions(cursor: Cursor[Any], family: Family, before: datetime) -> I
         (family.parent,),
     )
     for (name,) in cursor.fetchall():
-        text = name.removeprefix(f"{family.parent}_")
-        start = datetime.strptime(text, _FORMATS[family.span]).replace(tzinfo=UTC)
-        if family.bounds(start)[1] <= before:
+        start = family.start(name)
+        if start is not None and family.bounds(start)[1] <= before:
             yield name
 
 

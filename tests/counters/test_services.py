@@ -131,6 +131,18 @@ def test_retention_keeps_each_granularity_for_its_time(shard: Shard) -> None:
 
 
 @pytest.mark.usefixtures("no_partitions")
+def test_a_partition_that_somebody_else_made_is_left_alone() -> None:
+    execute(
+        "CREATE TABLE counters_history_day_archive PARTITION OF counters_history_day"
+        " FOR VALUES FROM ('1990-01-01') TO ('2000-01-01')"
+    )
+    try:
+        assert counters_retain(now=NOON).dropped == []
+    finally:
+        execute("DROP TABLE counters_history_day_archive")
+
+
+@pytest.mark.usefixtures("no_partitions")
 def test_partitions_are_made_before_they_are_needed() -> None:
     assert counters_retain(now=NOON).made == 8
     assert partitions("counters_history_minute") == ["20260131", "20260201"]
