@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from tests.support.stack import Stack
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 NewPage = Callable[..., Page]
+# The stack and the browser share the machine's cores with all the rest of the suite.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
