@@ -9,6 +9,9 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
 
+GRAFANA = "/api/grafana/"
+
+
 def test_the_generator_has_nothing_to_complain_about():
     GENERATOR_STATS.reset()
     out = io.StringIO()
@@ -23,7 +26,8 @@ def test_every_operation_says_what_can_go_wrong():
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             statuses = set(operation["responses"])
-            assert "503" in statuses, (method, path)
+            if path != GRAFANA:  # It is asked whether we are there, no more.
+                assert "503" in statuses, (method, path)
             if "operators" in operation["tags"]:
                 assert {"401", "403"} <= statuses, (method, path)
                 assert {"tokenAuth": []} in operation["security"]
@@ -32,7 +36,8 @@ def test_every_operation_says_what_can_go_wrong():
                 assert not operation.get("security")
             if "{ad_id}" in path:
                 assert "404" in statuses, (method, path)
-            if "requestBody" in operation:
+            # Grafana sends what it likes, and gets rows or none.
+            if "requestBody" in operation and not path.startswith(GRAFANA):
                 assert {"400", "413"} <= statuses, (method, path)
 
 
@@ -40,6 +45,8 @@ def test_the_document_names_every_path_and_field():
     text = (settings.BASE_DIR / "docs" / "api.md").read_text()
     schema = SchemaGenerator().get_schema(request=None, public=True)
     for path in schema["paths"]:
-        assert path.replace("{ad_id}", "{id}") in text
+        # One line for all of Grafana's.
+        named = GRAFANA if path.startswith(GRAFANA) else path.replace("{ad_id}", "{id}")
+        assert named in text
     for name in schema["components"]["schemas"]["OperatorAd"]["properties"]:
         assert f"`{name}`" in text
