@@ -8,7 +8,6 @@ from django.core.management import call_command
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
-
 GRAFANA = "/api/grafana/"
 
 
