@@ -10,7 +10,7 @@ from pathlib import Path
 from devstack.postgres import Postgres
 from devstack.programs import ROOT, Child
 
-OUR_APPS = ("accounts", "adserver", "counters")
+OUR_APPS = ("accounts", "adserver", "counters", "timeseries")
 _START_TIMEOUT_S = 60.0
 _STOP_GRACE_S = 5.0
 

@@ -65,20 +65,24 @@ class Migration(migrations.Migration):
                 'ordering': ['name'],
             },
         ),
-        migrations.CreateModel(
-            name='Measurement',
-            fields=[
-                ('pk', models.CompositePrimaryKey('tag_id', 'time_ns', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('time_ns', models.BigIntegerField()),
-                ('tag', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='timeseries.tag')),
-                ('values', models.BinaryField()),
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.RunSQL(MEASUREMENT, 'DROP TABLE timeseries_measurement')],
+            state_operations=[
+                migrations.CreateModel(
+                    name='Measurement',
+                    fields=[
+                        ('pk', models.CompositePrimaryKey('tag_id', 'time_ns', blank=True, editable=False, primary_key=True, serialize=False)),
+                        ('time_ns', models.BigIntegerField()),
+                        ('tag', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='timeseries.tag')),
+                        ('values', models.BinaryField()),
+                    ],
+                    options={
+                        'db_table': 'timeseries_measurement',
+                        'managed': False,
+                    },
+                ),
             ],
-            options={
-                'db_table': 'timeseries_measurement',
-                'managed': False,
-            },
         ),
-        migrations.RunSQL(MEASUREMENT, 'DROP TABLE timeseries_measurement'),
         migrations.RunSQL(FLOATS, 'DROP FUNCTION timeseries_floats(bytea)'),
         migrations.CreateModel(
             name='TagHour',
