@@ -40,14 +40,22 @@ class Lookups:
         loop.call_soon_threadsafe(self._end, result, found)
 
     def _find(self, digest: bytes) -> Person | Answer:
+        # Requests that came together ask for the same session, which the first one has found.
+        entry = self._sessions.memory.find(digest)
+        if entry is not None:
+            return entry.person
+        idle = self._waiting <= _THREADS
         try:
             return self._sessions.check_stores(digest) or UNAUTHORIZED
         except Error as error:
+            idle = True
             log.warning("a session could not be checked: %s", error)
             return STORE_AWAY
         finally:
-            # Back into the pool, for the next thread that needs it.
-            connections.close_all()
+            # Back into the pool for other threads, unless this one will need it at once: to take
+            # one out costs as much as the question.
+            if idle:
+                connections.close_all()
 
     def _end(self, result: Person | Answer, found: Found) -> None:
         self._waiting -= 1

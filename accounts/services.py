@@ -296,7 +296,7 @@ def records_purge() -> int:
 
 def _purge(rows: QuerySet[Any]) -> int:
     found = list(rows.order_by().values_list("pk", flat=True)[:PURGE_BATCH])
-    deleted, _ = rows.model._default_manager.filter(pk__in=found).delete()
+    deleted: int = rows.model._default_manager.filter(pk__in=found).delete()[0]
     return deleted
 
 

@@ -10,21 +10,21 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.accounts import AccountsBenchmarks
 from benchmarks.ads import AdsBenchmarks, Effort
 from benchmarks.counters import CountersBenchmarks
-from benchmarks.packets import PacketsBenchmarks
 from benchmarks.report import Result, machine, save, show
 from benchmarks.timeseries import TimeseriesBenchmarks
 from config import env
 from tests.support.stores import Stores
 
-NAMES = ("A1", "A2", "A3", "A4", "A5", "C1", "C2", "C3", "T4", "U2")
+NAMES = ("A1", "A2", "A3", "A4", "A5", "C1", "C2", "C3", "T1", "T2", "T3", "T4", "U1", "U2", "U3")
 # By the first letter of the benchmark's name.
 ROOMS: dict[str, Callable[[Stores, Path, Effort], Any]] = {
     "A": AdsBenchmarks,
     "C": CountersBenchmarks,
     "T": TimeseriesBenchmarks,
-    "U": PacketsBenchmarks,
+    "U": AccountsBenchmarks,
 }
 
 

@@ -68,11 +68,9 @@ class Listener:
         self._heard_s = self._pinged_s = self._clock()
 
     def _listen(self, pubsub: redis.client.PubSub, timeout_s: float) -> list[str]:
-        now_s = self._clock()
-        if now_s - self._heard_s > SILENCE_S:
-            raise redis.TimeoutError("Redis is silent")
-        if now_s - self._pinged_s >= PING_S:
-            self._pinged_s = now_s
+        began_s = self._clock()
+        if began_s - self._pinged_s >= PING_S:
+            self._pinged_s = began_s
             pubsub.ping()
         messages = []
         message = pubsub.get_message(timeout=min(timeout_s, PING_S))
@@ -81,6 +79,9 @@ class Listener:
             if message["type"] == "message":
                 messages.append(message["data"].decode(errors="replace"))
             message = pubsub.get_message(timeout=0)
+        # After reading: a thread that had no turn for long finds the answers waiting.
+        if self._clock() - self._heard_s > SILENCE_S:
+            raise redis.TimeoutError("Redis is silent")
         return messages
 
     def _drop(self) -> None:
