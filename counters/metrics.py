@@ -34,6 +34,11 @@ def render_state() -> bytes:
     except (redis.RedisError, OSError, DatabaseError) as error:
         log.debug("no figures of the counters", error=str(error))
         return b""
+    return render(state)
+
+
+def render(state: State) -> bytes:
+    """One state as Prometheus text."""
     registry = CollectorRegistry()
     registry.register(_StateCollector(state))
     return generate_latest(registry)

@@ -7,9 +7,8 @@ from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from config import env
-from runtime.metrics import render_metrics
 from tests.deploy import compose
-from tests.deploy.exposed import expose_all
+from tests.deploy.exposed import exposed_text
 
 CONFIGURATION = (env.BASE_DIR / "docs/configuration.md").read_text()
 OPERATIONS = (env.BASE_DIR / "docs/operations.md").read_text()
@@ -47,11 +46,10 @@ def test_what_production_requires_is_marked():
 
 
 def _exposed() -> set[str]:
-    expose_all()
-    text = render_metrics() + b"\n" + generate_latest(REGISTRY)
+    text = exposed_text() + generate_latest(REGISTRY).decode()
     names = {
         f"{family.name}_total" if family.type == "counter" else family.name
-        for family in text_string_to_metric_families(text.decode())
+        for family in text_string_to_metric_families(text)
         # What a process says of itself is not said by a pool, which sums its workers; and of
         # models, the library counts only those that ask for it.
         if not family.name.startswith(("process_", "python_", "django_model_"))

@@ -9,9 +9,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from config import env
-from runtime.metrics import render_metrics
 from tests.deploy import compose
-from tests.deploy.exposed import expose_all
+from tests.deploy.exposed import exposed_text
 
 RULES = env.BASE_DIR / "deploy/prometheus/rules.yml"
 SCRAPES = env.BASE_DIR / "deploy/prometheus/prometheus.yml"
@@ -29,9 +28,8 @@ _FUNCTIONS = set(
 
 def _exposed() -> dict[str, set[str]]:
     """Every series that a pool exposes, with its labels."""
-    expose_all()
     series: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(render_metrics().decode()):
+    for family in text_string_to_metric_families(exposed_text()):
         for sample in family.samples:
             series.setdefault(sample.name, set()).update(sample.labels)
     return series
