@@ -62,7 +62,8 @@ def look(page: Page, screenshots: Path, name: str) -> None:
     if "mistake" in name or name in ("profile", "devices"):
         judged.append((DESK, "light"))
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        # Colours that are still on their way would be judged as they are.
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width in (DESK, PHONE) if scheme == "light" else (PHONE, DESK):
             page.set_viewport_size({"width": width, "height": 900})
             screenshot(page, screenshots / f"account-{name}-{width}-{scheme}.png")
