@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from logging import getLogger
 from typing import Any
 
@@ -47,6 +48,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
+        # Called when it ends, before anybody who waits on it hears of that.
+        self.on_lost: Callable[[], None] = lambda: None
         self.transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[Callback, float]] = deque()
@@ -82,6 +85,11 @@ class _Connection(asyncio.Protocol):
         except (hiredis.ProtocolError, IndexError):
             self.abort()  # Not what was asked: whatever speaks there is not to be believed.
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self.transport is None or self.transport.is_closing()
+
     def silent_s(self) -> float:
         """How long the oldest command has been waiting for its reply."""
         return time.monotonic() - self._waiting[0][1] if self._waiting else 0.0
@@ -92,6 +100,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone.set()
+        self.on_lost()
         waiting, self._waiting = self._waiting, deque()
         for callback, _ in waiting:
             callback(LinkLostError(str(exc or "closed by Redis")))
@@ -133,21 +142,24 @@ class RedisLink:
 
         NotConnectedError, and no callback, when there is no connection.
         """
-        if self._connection is None:
-            raise NotConnectedError(self.failure)
-        self._connection.send(packed, callback)
+        self._usable().send(packed, callback)
 
     async def command(self, *words: str | bytes | int | float) -> Any:
         """Send a command and give its reply. ReplyError, NotConnectedError, LinkLostError."""
-        if self._connection is None:
+        return await self._usable().ask(*words)
+
+    def _usable(self) -> _Connection:
+        """The connection, unless it is about to end: what is given to that one gets no reply."""
+        connection = self._connection
+        if connection is None or connection.closing:
             raise NotConnectedError(self.failure)
-        return await self._connection.ask(*words)
+        return connection
 
     def drop(self) -> None:
         """Give this connection up, and look anew where the key lives."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            self._connected.clear()
+        connection = self._connection
+        if connection is not None:
+            self._forget(connection)
             connection.abort()
 
     async def stop(self) -> None:
@@ -176,7 +188,15 @@ class RedisLink:
             await asyncio.sleep(pause_s)
             pause_s = min(_PAUSE_MOST_S, pause_s * 2)
 
+    def _forget(self, connection: _Connection) -> None:
+        if self._connection is connection:
+            self._connection = None
+            self._connected.clear()
+
     async def _use(self, connection: _Connection) -> None:
+        if connection.gone.is_set():
+            return
+        connection.on_lost = partial(self._forget, connection)
         self._connection = connection
         self._connected.set()
         try:
@@ -187,10 +207,8 @@ class RedisLink:
                     self.failure = f"no answer for {self._answer_timeout_s:.0f} s"
                     connection.abort()
         finally:
+            self._forget(connection)
             connection.abort()
-            if self._connection is connection:
-                self._connection = None
-                self._connected.clear()
 
     async def _connect(self) -> _Connection:
         place = self._place
