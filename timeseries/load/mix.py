@@ -42,12 +42,12 @@ class Mix:
 
     def messages(self, times_ns: range) -> list[Measurement]:
         """A message for each time."""
-        random, made = self._random.random, []
+        # One value a message moves: making them must not cost more than sending them.
+        random, width, made = self._random.random, len(self._values[0]), []
         for time_ns in times_ns:
             place = self.place()
             values = self._values[place]
-            step = random() - 0.5
-            values[:] = [round(value + step, 3) for value in values]
+            values[int(random() * width)] += random() - 0.5
             made.append(Measurement(time_ns, self._names[place], values.copy()))
         return made
 

@@ -49,7 +49,8 @@ def ask_all(
 ) -> Asked:
     """Ask until the time is over or `wait` says stop; `report` about every second."""
     asked, stopping = Asked(), threading.Event()
-    _wait_for_tags(asking, wait)
+    if asking.clients:
+        _wait_for_tags(asking, wait)
     threads = [
         threading.Thread(target=_ask, args=(asking, place, asked, stopping), daemon=True)
         for place in range(asking.clients)
