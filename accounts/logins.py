@@ -27,13 +27,22 @@ _PASSWORD_CHARACTERS_MAX = 4096
 _at_once = KeyedLocks()
 
 
-@lru_cache(maxsize=10_000)
 def account_key(username: str) -> str:
     """The key that failures of this name are counted under; empty for what can be no name."""
+    # What a stranger sends may be megabytes long: that is not kept.
+    if len(username) > OPERATOR_NAME_CHARACTERS_MAX:
+        return _account_key(username)
+    return _known_account_key(username)
+
+
+def _account_key(username: str) -> str:
     try:
         return username_key(clean_username(username, most=OPERATOR_NAME_CHARACTERS_MAX))
     except InvalidFieldError:
         return ""
+
+
+_known_account_key = lru_cache(maxsize=10_000)(_account_key)
 
 
 def credentials_check(*, username: str, password: str, address: str = "") -> User:

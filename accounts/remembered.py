@@ -12,6 +12,8 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import NamedTuple
 
+from accounts.tokens import token_hash
+
 _MOST = 100_000
 
 
@@ -21,6 +23,7 @@ class _Memory(NamedTuple):
     digest: bytes
     until_s: float
     token: str
+    token_hash: bytes
 
 
 class RememberedPasswords:
@@ -48,7 +51,8 @@ class RememberedPasswords:
         with self._lock:
             until_s = self._clock() + self._seconds
             self._memories.pop(key, None)
-            self._memories[key] = _Memory(user_id, encoded, digest, until_s, token)
+            hashed = token_hash(token) if token else b""
+            self._memories[key] = _Memory(user_id, encoded, digest, until_s, token, hashed)
             self._names[user_id] = key
             self._drop_old()
 
@@ -57,13 +61,15 @@ class RememberedPasswords:
         memory = self._memories.get(key)
         return memory is not None and memory.encoded == encoded and self._holds(memory, password)
 
-    def token(self, *, key: str, password: str) -> str:
-        """The token of the session that was opened with this password a moment ago, or none.
+    def opened(self, *, key: str, password: str) -> tuple[str, bytes] | None:
+        """Token, and its hash, of the session that was opened with this password a moment ago.
 
         Whether that session still holds is for the caller to find out.
         """
         memory = self._memories.get(key)
-        return memory.token if memory is not None and self._holds(memory, password) else ""
+        if memory is None or not memory.token or not self._holds(memory, password):
+            return None
+        return memory.token, memory.token_hash
 
     def forget(self, user_id: int) -> None:
         """Something about this user has changed."""

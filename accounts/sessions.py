@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts import selectors
-from accounts.memory import SessionMemory
+from accounts.memory import Entry, SessionMemory
 from accounts.people import CheckedSession, OpenedSession, Person
 from accounts.redis_sessions import BELIEVED_S, RedisSessions
 from accounts.remembered import RememberedPasswords
@@ -68,11 +68,21 @@ class Sessions:
         """The session that was opened with this password a moment ago and is still valid; None
         when that cannot be said without asking anybody.
         """
-        if limited_as(address) in self._locked_addresses:
+        found = self.entry_from_memory(key=key, password=password, address=address)
+        return None if found is None else OpenedSession(token=found[0], person=found[1].person)
+
+    def entry_from_memory(
+        self, *, key: str, password: str, address: str
+    ) -> tuple[str, Entry] | None:
+        """The same, as the token and memory's own entry."""
+        if self._locked_addresses and limited_as(address) in self._locked_addresses:
             return None
-        token = self.passwords.token(key=key, password=password)
-        entry = self.memory.find(token_hash(token)) if token else None
-        return None if entry is None else OpenedSession(token=token, person=entry.person)
+        opened = self.passwords.opened(key=key, password=password)
+        if opened is None:
+            return None
+        token, digest = opened
+        entry = self.memory.find(digest)
+        return None if entry is None else (token, entry)
 
     def heard(self, message: str) -> None:
         """Take a message of `accounts.changes` to heart."""

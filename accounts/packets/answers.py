@@ -11,8 +11,9 @@ from django.db import InterfaceError, OperationalError, connections
 
 from accounts import services
 from accounts.errors import BadCredentialsError, InvalidFieldError
-from accounts.names import USERNAME_CHARACTERS_MAX
-from accounts.packets.codec import Packet, PacketUser, encode_failure, encode_success
+from accounts.logins import account_key
+from accounts.memory import Entry
+from accounts.packets.codec import Packet, PacketUser, encode_failure, encode_success, with_token
 from accounts.packets.door import Answers
 from accounts.people import Person
 from accounts.sessions import process_sessions, session_check
@@ -40,19 +41,19 @@ class NoSessionError(Exception):
 
 def new_answers() -> Answers:
     """What answers in this process."""
-    find_session = process_sessions().memory.find
+    sessions = process_sessions()
+    find_session = sessions.memory.find
 
     def from_memory(packet: Packet, client: str) -> bytes | None:
         user = packet.user
         if packet.format == "VALIDATE" and user.token is not None:
             entry = find_session(token_hash(user.token))
-            if entry is None:
-                return None
-            if entry.line is None:
-                entry.line = _success(entry.person)
-            return entry.line
+            return None if entry is None else _line(entry)
         if packet.format == "LOGIN" and user.username and user.password:
-            return _login_again(user.username, user.password, client)
+            found = sessions.entry_from_memory(
+                key=account_key(user.username), password=user.password, address=client
+            )
+            return None if found is None else with_token(_line(found[1]), found[0])
         return None
 
     return Answers(from_memory, from_stores)
@@ -81,12 +82,11 @@ def from_stores(packet: Packet, client: str) -> bytes:
         connections.close_all()
 
 
-def _login_again(username: str, password: str, client: str) -> bytes | None:
-    # What is far too long is not folded on the event loop.
-    if len(username) > USERNAME_CHARACTERS_MAX:
-        return None
-    opened = services.session_reopen(username=username, password=password, address=client)
-    return None if opened is None else _success(opened.person, token=opened.token)
+def _line(entry: Entry) -> bytes:
+    """The answer about a session; memory keeps it as long as the session."""
+    if entry.line is None:
+        entry.line = _success(entry.person)
+    return entry.line
 
 
 def _success(person: Person, *, token: str | None = None) -> bytes:

@@ -87,6 +87,9 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 # What an update sets may be empty, and is then taken away, but it has to be said.
 _SETS = {"UPDATE_NICKNAME": "nickname", "UPDATE_IMAGE": "url"}
 _NO_USER = AnswerUser()
+# How a success ends.
+_END = b'},"Err":""}\n'
+_END_BYTES = len(_END)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Packet).decode
 _decode_answer = msgspec.json.Decoder(PacketAnswer).decode
@@ -121,6 +124,13 @@ def encode_success(*, username: str, nickname: str, url: str, token: str | None 
     """The line that says yes; `token` for LOGIN only."""
     user = AnswerUser(username, nickname, url, UNSET if token is None else token)
     return _encode(PacketAnswer(True, user)) + b"\n"
+
+
+def with_token(success: bytes, token: str) -> bytes:
+    """The line of `encode_success`, with a token: a new line without encoding it all anew. Tokens
+    hold nothing that JSON would have to escape.
+    """
+    return b'%b,"Token":"%b"%b' % (success[:-_END_BYTES], token.encode(), _END)
 
 
 def encode_failure(err: str) -> bytes:

@@ -111,22 +111,22 @@ def passwords(clock: Clock) -> RememberedPasswords:
 
 def test_a_password_is_known_for_its_time_and_encoding(passwords, clock):
     assert passwords.knows(key="ann", encoded="e", password="p")
-    assert passwords.token(key="ann", password="p") == "t"
+    assert passwords.opened(key="ann", password="p") == ("t", token_hash("t"))
     assert not passwords.knows(key="ann", encoded="e", password="P")
     assert not passwords.knows(key="ann", encoded="E", password="p")
     assert not passwords.knows(key="bob", encoded="e", password="p")
-    assert passwords.token(key="ann", password="P") == ""
+    assert passwords.opened(key="ann", password="P") is None
     clock.now_s += 60
     assert not passwords.knows(key="ann", encoded="e", password="p")
-    assert passwords.token(key="ann", password="p") == ""
+    assert passwords.opened(key="ann", password="p") is None
 
 
 def test_a_password_is_forgotten(passwords):
     passwords.forget(2)
     passwords.forget_key("bob")
-    assert passwords.token(key="ann", password="p")
+    assert passwords.opened(key="ann", password="p")
     passwords.forget(1)
-    assert not passwords.token(key="ann", password="p")
+    assert not passwords.opened(key="ann", password="p")
     passwords.remember(key="ann", user_id=1, encoded="e", password="p")
     passwords.forget_key("ann")
     assert not passwords.knows(key="ann", encoded="e", password="p")

@@ -18,6 +18,7 @@ from accounts.packets.codec import (
     encode_failure,
     encode_packet,
     encode_success,
+    with_token,
 )
 
 FIELDS = ("Username", "Password", "Nickname", "Token", "URL")
@@ -123,6 +124,12 @@ def test_success_says_who_and_the_token_only_when_given(
     wanted = {"Username": username, "Nickname": nickname, "URL": url}
     wanted |= {} if token is None else {"Token": token}
     assert answer == {"Success": True, "User": wanted, "Err": ""}
+
+
+@given(WORDS, WORDS, WORDS)
+def test_a_token_is_added_as_if_it_had_been_encoded(username: str, nickname: str, url: str) -> None:
+    user = {"username": username, "nickname": nickname, "url": url}
+    assert with_token(encode_success(**user), "t-_9") == encode_success(**user, token="t-_9")
 
 
 @given(WORDS)
