@@ -60,9 +60,17 @@ def _reasons(worker: wiring.Worker | None) -> list[str]:
         _redis().ping()
     except (redis.RedisError, OSError):
         reasons.append("redis: does not answer")
+    reasons += _ingest_reasons()
     if (measurements := _measurements(worker)) is not None:
         reasons += measurements.reasons()
     return reasons
+
+
+def _ingest_reasons() -> list[str]:
+    # Not at the top: the edge, which comes here for its own readiness, does not load it.
+    from config.ingest import Ingest
+
+    return Ingest.running.reasons() if Ingest.running is not None else []
 
 
 def _measurements(worker: wiring.Worker | None) -> "Measurements | None":
@@ -77,7 +85,7 @@ def _measurements(worker: wiring.Worker | None) -> "Measurements | None":
 @cache
 def _redis() -> redis.Redis:
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        settings.CACHE_REDIS_URL,
         socket_timeout=_REDIS_TIMEOUT_S,
         socket_connect_timeout=_REDIS_TIMEOUT_S,
         retry=None,

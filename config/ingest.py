@@ -65,7 +65,12 @@ def _read_totals(keys: Sequence[UUID]) -> list[dict[str, object]]:
 
 
 class Ingest:
-    """Everything that stands behind one worker's ingestion, and its reads that may wait."""
+    """Everything that stands behind one worker's ingestion, and its reads that may wait.
+
+    `running` is the one of this process.
+    """
+
+    running: "Ingest | None" = None
 
     def __init__(self) -> None:
         self.counters: GroupCommit[CounterItem] = new_commit(
@@ -94,9 +99,15 @@ class Ingest:
         await self._limits.start()
         await self.counters.start()
         await self.measurements.start()
+        Ingest.running = self
+
+    def reasons(self) -> list[str]:
+        """Why this worker cannot take increments, if so."""
+        return ["redis: does not take increments"] if self.counters.failure is not None else []
 
     async def stop(self) -> None:
         """Answer what was taken, then close. Nothing may arrive any more."""
+        Ingest.running = None
         await self._limits.stop()
         await self.counters.stop()
         await self.measurements.stop()

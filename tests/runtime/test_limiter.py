@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -35,7 +36,8 @@ class Asking:
         self.runs += 1
         if self.error:
             raise self.error
-        return self._script(keys=list(keys), args=list(words))
+        verdict: list[int] = self._script(keys=list(keys), args=list(words))
+        return verdict
 
     def _skip(self, count: int) -> None:
         self.skipped += count
@@ -44,12 +46,11 @@ class Asking:
         """Ask for all requests, each a tuple of subjects, in one turn of the loop."""
 
         async def all_at_once() -> list[float]:
-            told: list[float | None] = [None] * len(requests)
+            told: dict[int, float] = {}
             for number, subjects in enumerate(requests):
-                self.limiter.ask(subjects, lambda wait_s, at=number: told.__setitem__(at, wait_s))
+                self.limiter.ask(subjects, partial(told.__setitem__, number))
             await self.limiter.stop()
-            assert None not in told
-            return told
+            return [told[number] for number in range(len(requests))]
 
         return asyncio.run(all_at_once())
 
