@@ -37,13 +37,16 @@ Actor = AbstractBaseUser | AnonymousUser | str
 # A partition cannot be dropped while somebody reads its table: the next run does it then.
 _LOCK_WAIT_MS = 2_000
 
-_LETTERS_SQL = """
+# In the order of the drain, which comes to a dead letter when it holds the counter.
+_LOCK_COUNTER_SQL = """
+    SELECT FROM counters_counter
+     WHERE key = (SELECT key FROM counters_deadletter WHERE id = %s) FOR UPDATE
+"""
+_LETTER_SQL = """
     SELECT id, reason, stream, entry_id, key, value, payload FROM counters_deadletter
-     WHERE id = ANY(%s) AND replayed_at IS NULL ORDER BY id FOR UPDATE
+     WHERE id = %s AND replayed_at IS NULL FOR UPDATE
 """
-_ROOM_SQL = """
-    SELECT %s - coalesce((SELECT value FROM counters_counter WHERE key = %s FOR UPDATE), 0)
-"""
+_ROOM_SQL = "SELECT %s - coalesce((SELECT value FROM counters_counter WHERE key = %s), 0)"
 _REPLAYED_SQL = """
     UPDATE counters_deadletter
        SET replayed_at = now(), replayed_by_id = %s, replayed_by_label = %s WHERE id = %s
@@ -75,45 +78,45 @@ class _Letter(NamedTuple):
 
 
 def dead_letters_replay(*, ids: Sequence[int], actor: Actor) -> Replayed:
-    """Count dead letters now, each whole or as far as its total has room, in one transaction.
+    """Count dead letters now, each whole or as far as its total has room, and each in a
+    transaction of its own: psycopg.Error means that those before it are counted.
 
     What finds no room even now is a dead letter again; what cannot be read or is refused again
     stays as it was. Idempotency keys in them hold as of when they were sent. Ids of dead letters
     that are not there or were replayed are passed over.
     """
-    counted = left = 0
-    with connect() as connection, connection.transaction():
-        rows = connection.cursor(row_factory=class_row(_Letter))
-        letters = rows.execute(_LETTERS_SQL, (list(ids),)).fetchall()
-        with connection.cursor() as cursor:
-            for letter in letters:
-                if _replay(connection, cursor, letter, actor):
-                    counted += 1
-                else:
-                    left += 1
-    return Replayed(counted, left)
+    with connect() as connection:
+        done = [_replay(connection, letter_id, actor) for letter_id in sorted(ids)]
+    return Replayed(counted=done.count(True), left=done.count(False))
 
 
-def _replay(
-    connection: Connection[Any], cursor: Cursor[Any], letter: _Letter, actor: Actor
-) -> bool:
-    """Whether anything of the letter counts now."""
-    folded = _fold(cursor, letter)
-    if folded is None:
-        return False
-    user_id, label = (None, actor) if isinstance(actor, str) else (actor.pk, actor.get_username())
-    known = streams()
-    stream = letter.stream if letter.stream in known else known[0]
+def _replay(connection: Connection[Any], letter_id: int, actor: Actor) -> bool | None:
+    """Whether anything of the letter counts now; None if there is none to replay."""
     try:
-        with connection.transaction():
-            # First, or what finds no room would be added to this very letter.
-            cursor.execute(_REPLAYED_SQL, (user_id, label[:150], letter.id))
-            # The stream's number grows with it: so the next pass of its drain finds that the
-            # cache has missed something.
-            apply_folded(cursor, stream, letter.entry_id, folded)
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.execute(_LOCK_COUNTER_SQL, (letter_id,))
+            letters = connection.cursor(row_factory=class_row(_Letter))
+            letter = letters.execute(_LETTER_SQL, (letter_id,)).fetchone()
+            if letter is None:
+                return None
+            folded = _fold(cursor, letter)
+            if folded is None:
+                return False
+            _count(cursor, letter, folded, actor)
     except (DataError, IntegrityError):
         return False
     return True
+
+
+def _count(cursor: Cursor[Any], letter: _Letter, folded: Folded, actor: Actor) -> None:
+    user_id, label = (None, actor) if isinstance(actor, str) else (actor.pk, actor.get_username())
+    # First, or what finds no room would be added to this very letter.
+    cursor.execute(_REPLAYED_SQL, (user_id, label[:150], letter.id))
+    known = streams()
+    stream = letter.stream if letter.stream in known else known[0]
+    # The stream's number grows with it: so the next pass of its drain finds that the cache has
+    # missed something.
+    apply_folded(cursor, stream, letter.entry_id, folded)
 
 
 def _fold(cursor: Cursor[Any], letter: _Letter) -> Folded | None:

@@ -1,5 +1,6 @@
 """Replay of dead letters, retention, and the partitions that make it cheap."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from counters.postgres import connect
 from counters.records import VALUE_MAX, Increment
 from counters.services import Replayed, counters_retain, dead_letters_replay
 from tests.counters.support import A, B, Shard, execute, keyed, stored
+from tests.support.stack import wait_until
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -86,6 +88,23 @@ def test_what_a_later_release_can_read_counts(shard: Shard) -> None:
     DeadLetter.objects.update(payload=encode_payload([Increment(A, 3)]))
     assert replay() == Replayed(1, 0)
     assert stored() == {A: 3}
+
+
+def test_a_replay_waits_for_a_drain_without_standing_in_its_way(overflown: DeadLetter) -> None:
+    execute("UPDATE counters_counter SET value = 10")
+    done: list[Replayed] = []
+    replaying = threading.Thread(target=lambda: done.append(replay(overflown.pk)))
+    with connect() as other, connect() as drain, drain.transaction():
+        drain.execute("SELECT FROM counters_counter FOR UPDATE")
+        replaying.start()
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'deadlett'"
+        wait_until(lambda: other.execute(waits).rowcount, timeout_s=10, what="the replay waits")
+        # What a drain does next, should there be more of the same counter.
+        drain.execute("SET LOCAL lock_timeout = '5s'")
+        drain.execute("UPDATE counters_deadletter SET value = value + 1, times = times + 1")
+    replaying.join()
+    assert done == [Replayed(1, 0)]
+    assert stored() == {A: 16}
 
 
 def partitions(parent: str) -> list[str]:
