@@ -10,7 +10,9 @@ class AccountsConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self) -> None:
-        """Have logins to the admin noted: by a signal, since Django's own view makes them."""
+        """Have heard what Django's own views and commands do: logins, and new passwords."""
+        from accounts.password_watch import watch_passwords
         from accounts.staff_login import watch_logins
 
         watch_logins()
+        watch_passwords()

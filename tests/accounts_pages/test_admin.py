@@ -268,3 +268,24 @@ def test_deletes_people_with_all_that_is_theirs(
         assert olga.post(url, {"post": "yes"}).status_code == 302
     assert not User.objects.filter(pk=maria.pk).exists()
     assert not [file for file in directory.rglob("*") if file.is_file()]
+
+
+def test_ones_own_new_password_in_the_admin_logs_all_devices_out(olga):
+    user = User.objects.get(username="olga")
+    user.set_password("correct horse battery")
+    user.save()
+    olga.force_login(user)
+    session = make_session(user, b"a")
+    new = {"new_password1": "another-secret-7", "new_password2": "another-secret-7"}
+    olga.post("/admin/password_change/", {"old_password": "not this one", **new})
+    assert is_live(session)
+    data = {"old_password": "correct horse battery", **new}
+    assert olga.post("/admin/password_change/", data).status_code == 302
+    assert not is_live(session)
+
+
+def test_writing_a_user_otherwise_ends_nothing(maria):
+    session = make_session(maria, b"a")
+    maria.nickname = "Mimi"
+    maria.save()
+    assert is_live(session)
