@@ -90,6 +90,10 @@ class Stores:
         self._children[name].kill()
         psutil.wait_procs(family, timeout=STOP_GRACE_S)
 
+    def ending(self, name: Name) -> str | None:
+        """How a server ended by itself, in words; None while it runs."""
+        return self._children[name].ending()
+
     def stop_one(self, name: Name) -> None:
         """Stop one server in good order; `start_one` brings it back with its data."""
         self._children[name].stop(STOP_GRACE_S)
