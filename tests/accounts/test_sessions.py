@@ -97,7 +97,8 @@ def test_the_admin_goes_by_the_same_rules(ann):
     assert authenticate(request, username="ANN", password=PASSWORD) == ann
     for _ in range(10):
         assert authenticate(request, username="ann", password="wrong horse") is None
-    assert authenticate(request, username="ann", password=PASSWORD) is None
+    with pytest.raises(LockedError):
+        authenticate(request, username="ann", password=PASSWORD)
     assert Lockout.objects.get(kind="address").subject == "192.0.2.1"
     with pytest.raises(LockedError):
         services.session_open(username="ann", password=PASSWORD)
