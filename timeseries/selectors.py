@@ -19,7 +19,7 @@ Found = TypeVar("Found")
 _REDIS_S = 0.5
 _NS_PER_S = 1_000_000_000
 _SIZES = """
-SELECT c.relname, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid)
+SELECT c.relname, nullif(c.reltuples, -1)::bigint, pg_total_relation_size(c.oid)
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'timeseries_measurement'::regclass ORDER BY c.relname DESC
 """
@@ -34,11 +34,13 @@ class Waiting(NamedTuple):
 
 
 class PartitionSize(NamedTuple):
-    """One table of measurements: about how many rows, and bytes with its index."""
+    """One table of measurements: about how many rows, None before PostgreSQL has looked, and bytes
+    with its index.
+    """
 
     name: str
     low_ns: int
-    rows: int
+    rows: int | None
     size_bytes: int
 
 

@@ -10,7 +10,8 @@ from config import env
 from tests.deploy import compose, image
 from tests.deploy.compose import DOT_ENV, OURS
 
-ONE_SHOT = {"migrate"}
+LOAD = {"producer", "clients"}
+ONE_SHOT = {"migrate", *LOAD}
 LONG_RUNNING = set(compose.load()["services"]) - ONE_SHOT
 # Who keeps people's pictures, on a volume of their own.
 PICTURES = {"api", "packets"}
@@ -32,7 +33,7 @@ def test_every_process_of_the_product_is_there(services):
     stores_and_proxy = {"postgres", "redis", "nginx"}
     watchers = {name for name, service in services.items() if service.get("profiles")}
     assert set(services) - watchers == stores_and_proxy | set(OURS)
-    assert watchers == {"prometheus", "grafana"}
+    assert watchers == {"prometheus", "grafana", *LOAD}
 
 
 @pytest.mark.parametrize("name", REQUIRED)

@@ -102,7 +102,7 @@ def test_who_may_not_look(transactional_db):
         (1023, "1023 B"),
         (1024, "1.0 KiB"),
         (3 * 2**20, "3.0 MiB"),
-        (2**41, "2048.0 GiB"),
+        (2**41, "2048 GiB"),
     ],
 )
 def test_sizes(size_bytes, words):

@@ -26,4 +26,4 @@ def bytes_words(size_bytes: float) -> str:
         if size < 1024:
             break
         size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
