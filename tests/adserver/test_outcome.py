@@ -1,5 +1,7 @@
 """A COMMIT without an answer: PostgreSQL is asked how it ended, and the writer told the truth."""
 
+from typing import Any
+
 import pytest
 from django.db import OperationalError, connections, transaction
 
@@ -23,9 +25,9 @@ def fields():
 def lost_commit(monkeypatch):
     """The next COMMIT reaches PostgreSQL, or does not; either way the connection ends with it."""
 
-    wrapper = type(connections["default"])
+    wrapper: Any = type(connections["default"])
     commit = wrapper._commit
-    lost = []
+    lost: list[object] = []
 
     def lose(*, arrives: bool) -> None:
         def broken(self):
@@ -42,7 +44,7 @@ def lost_commit(monkeypatch):
 
 
 def test_a_commit_that_arrived_is_a_success(fields, lost_commit, monkeypatch):
-    published = []
+    published: list[int] = []
     monkeypatch.setattr(services, "publish_version", published.append)
     lost_commit(arrives=True)
     ad = services.ad_create(fields=fields, actor=ACTOR)
@@ -79,7 +81,7 @@ def test_nobody_claims_to_know_while_postgres_is_away(fields, lost_commit, monke
 def test_a_transaction_still_under_way_is_waited_for(monkeypatch):
     statuses = iter(["in progress", "in progress", "committed"])
     monkeypatch.setattr(outcome, "_status", lambda xid: next(statuses))
-    pauses = []
+    pauses: list[float] = []
     assert outcome.was_committed("1", clock=lambda: 0.0, sleep=pauses.append)
     assert len(pauses) == 2
 
