@@ -21,7 +21,7 @@ from tests.support.stores import Stores
 
 USERS = 1_000
 # Each of the processes has to hash the password of each of these once.
-LOGIN_USERS = 64
+LOGIN_USERS = 16
 # Less than a hash takes, and more than an answer from memory.
 _WARM_MS = 10.0
 _WARM_UP_RUNS_MOST = 30

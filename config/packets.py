@@ -29,12 +29,13 @@ def serve_packets() -> None:
     """Serve until SIGTERM or SIGINT, and answer then what has come. Every process of the pool is a
     fork of this one. PortInUseError when a port is taken.
     """
-    begin_pool(POOL)
     host = env.value("BIND_HOST").strip("[]")
     port, processes = env.value("PACKETS_PORT"), env.value("WEB_CONCURRENCY")
     places: list[tuple[socket.socket | None, Work]] = [
         (listener, _serve) for listener in listeners(host, port, processes)
     ]
+    # Not before the port is ours: what is forgotten here might be another pool's, which runs.
+    begin_pool(POOL)
     if watch_port := env.value("PACKETS_WATCH_PORT"):
         places.append((None, partial(_watch, host, watch_port)))
     log.info("packets on port %d, served by %d processes", port, processes)

@@ -310,3 +310,30 @@ def test_nobody_gets_anothers_answer(stack: Stack, http: httpx.Client) -> None:
         works: list[Callable[[int], object]] = [rude, polite]
         done = [threads.submit(works[turn % 2], turn) for turn in range(400)]
         assert all(each.result() is not False for each in done)
+
+
+# What operators see
+
+
+def test_the_processes_are_in_the_metrics(stack: Stack, line: Line) -> None:
+    """Those of all processes, told by the api, which runs beside them."""
+
+    def count() -> float:
+        text = httpx.get(f"{stack.url}/metrics", timeout=30).text
+        series = 'packets_answers_total{format="VALIDATE",result="failure"} '
+        return next((float(row.split()[-1]) for row in text.splitlines() if series in row), 0.0)
+
+    before = count()
+    for _ in range(3):
+        with Line(stack.packets_port) as other:
+            assert refused(other.ask("VALIDATE", Token="x"), "User.Token: ")
+    wait_until(lambda: count() >= before + 3, timeout_s=20, what="three more are counted")
+
+
+def test_a_taken_port_is_said_in_a_line(stack: Stack) -> None:
+    done = stack.manage("serve_packets")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"CommandError: port {stack.packets_port} cannot be used: ")
+    with Line(stack.packets_port) as line:
+        assert not line.ask("VALIDATE", Token="x")["Success"], "the first ones did not notice"
