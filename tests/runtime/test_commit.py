@@ -181,3 +181,24 @@ def test_what_redis_refuses_is_not_accepted() -> None:
 
     assert with_commit(use).status == 503
     client.close()
+
+
+def test_a_connection_that_ends_keeps_nobody_waiting() -> None:
+    async def use(commit: GroupCommit[str]) -> list[int]:
+        statuses = []
+        async with asyncio.timeout(20):
+            for turns in range(6):
+                connection = commit._link._connection
+                assert connection is not None
+                connection.abort()
+                # The next write meets the connection at each stage of its end.
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                statuses.append((await submit(commit, "a")).status)
+                while (await submit(commit, "b")).status != 200:
+                    await asyncio.sleep(0.01)
+        return statuses
+
+    statuses = with_commit(use)
+    assert set(statuses) <= {200, 503}
+    assert b",".join(payloads()).count(b"a") == statuses.count(200)
