@@ -5,6 +5,7 @@ import time
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import Client
 
 from runtime.drain import Drained
@@ -15,6 +16,15 @@ from timeseries.opening import open_streams, open_writer
 from timeseries.records import Measurement, encode
 
 LIST = "/admin/timeseries/tag/"
+
+
+@pytest.fixture(autouse=True)
+def empty(request: pytest.FixtureRequest) -> None:
+    """What the stores' own tests have left is not for these pages."""
+    if "client" in request.fixturenames:
+        request.getfixturevalue("transactional_db")
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE timeseries_tag, timeseries_taghour, timeseries_measurement")
 
 
 @pytest.fixture
