@@ -100,7 +100,10 @@ class FastPathProtocol(HotConnection):
         elif rest == self._block:
             headers, body = self._headers, b""
         else:
-            return False
+            known = self.door.with_token(rest)
+            if known is None:
+                return False
+            headers, body = known, b""
         client = self.client[0] if self.client else ""
         self._begin_usual(route, HotRequest(query, body, headers, client))
         return True

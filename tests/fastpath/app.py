@@ -32,9 +32,11 @@ def save(request: HotRequest, reply: Reply) -> None:
 
 
 def whoami(request: HotRequest, reply: Reply) -> None:
-    """A later read: the query and a header, at once or some turns later."""
+    """A later read: two headers and the body's length, at once or some turns later."""
     cookie = (request.header(b"cookie") or b"").decode("latin-1")
-    answer = Answer(200, json.dumps({"cookie": cookie, "body": len(request.body)}).encode())
+    said = [value.decode("latin-1") for name, value in request.headers if name == b"authorization"]
+    seen = {"cookie": cookie, "authorization": said, "body": len(request.body)}
+    answer = Answer(200, json.dumps(seen).encode())
     _later(request.query.count(b"later"), reply, answer)
 
 

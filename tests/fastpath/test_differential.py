@@ -163,7 +163,9 @@ def right_requests(draw) -> bytes:
     if kind == 6:
         cookie = draw(st.sampled_from(["", "Cookie: a=b\r\n", "Cookie: c=d\r\n"]))
         later = draw(st.sampled_from(["", "?later", "?laterlater"]))
-        return f"GET /me{later} HTTP/1.1\r\nHost: a\r\n{cookie}{close}\r\n".encode()
+        token = draw(st.sampled_from(["", "one", "two", "t w", "="]))
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+        return f"GET /me{later} HTTP/1.1\r\nHost: a\r\n{bearer}{cookie}{close}\r\n".encode()
     return f"HEAD /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
 
 
@@ -230,13 +232,16 @@ def check(stream: bytes, cuts: list[int], pauses: list[int]) -> None:
 
 def check_all_ways(odd: bytes) -> None:
     """Between two usual requests: in one piece, a request a piece, and a byte a piece."""
-    usual = b"GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n"
+    usual = first = b"GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n"
     if odd.startswith(b"POST"):
-        usual = b"POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+        usual = first = b"POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    elif b"uthorization" in odd:
+        first = b"GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer one\r\nCookie: a\r\n\r\n"
+        usual = first.replace(b"one", b"another-2")
     elif odd.startswith(b"GET /me"):
-        usual = b"GET /me?later HTTP/1.1\r\nHost: a\r\n\r\n"
+        usual = first = b"GET /me?later HTTP/1.1\r\nHost: a\r\n\r\n"
     # Twice before, so that the second one takes the shortcut and the odd one meets it.
-    requests = [usual, usual, odd, usual]
+    requests = [first, usual, odd, usual]
     stream = b"".join(requests)
     expected = asyncio.run(plainly(stream))
     assert asyncio.run(fast([stream], [0])) == expected
@@ -255,6 +260,34 @@ def test_each_odd_header(method, header):
             if method == "POST":
                 lines.insert(1, f"Content-Length: {len(body)}")
                 check_all_ways("\r\n".join(lines).encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Authorization: Bearer "],
+        ["Authorization: Bearer  two"],
+        ["Authorization: Bearer two "],
+        ["Authorization: Bearer two three"],
+        ["Authorization: Bearer two", "\tthree"],
+        ["Authorization:Bearer two"],
+        ["Authorization: bearer two"],
+        ["Authorization: Basic two"],
+        ["authorization: Bearer two"],
+        ["AUTHORIZATION: Bearer two"],
+        ["X-Authorization: Bearer two"],
+        ["X-Authorization: Bearer two", "Authorization: Bearer one"],
+        ["Authorization: Bearer two", "Authorization: Bearer three"],
+        ["Authorization: Bearer one", "Cookie: uthorization: Bearer two"],
+        ["Authorization: Bearer two", "Connection: close"],
+        ["Authorization: Bearer two", "Content-Length: 0"],
+        ["Authorization: Bearer " + "x" * 2_000],
+    ],
+)
+def test_each_odd_token(lines):
+    for cookie in ([], ["Cookie: a"]):
+        request = ["GET /me HTTP/1.1", "Host: a", *lines, *cookie, "", ""]
+        check_all_ways("\r\n".join(request).encode())
 
 
 @pytest.mark.parametrize("query", ALL_QUERIES)
@@ -302,6 +335,9 @@ def test_each_odd_length(length):
         "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n{}",
         "{}GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET{} /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a{}b\r\nCookie: a\r\n\r\n",
+        "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}b\r\nCookie: a\r\n\r\n",
+        "GET /me HTTP/1.1\r\nHost: a\r\n{}uthorization: Bearer b\r\nCookie: a\r\n\r\n",
         "POST /save?a{}b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
         "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3{}\r\n\r\nabc",
         "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n{}\r\nabc",

@@ -329,6 +329,32 @@ async def test_a_later_read_sees_headers_and_may_answer_at_once():
     assert len(seen) == 4, "a read has no body"
 
 
+@on_bench
+async def test_another_token_is_read_without_the_parser():
+    """Behind a proxy each request of a connection may be another person's."""
+    routes = RouteTable()
+    routes.later(
+        b"GET", b"/me", lambda request, reply: reply(Answer(200, repr(request.headers).encode()))
+    )
+    bench = fast_bench(routes)
+    parsed = []
+    for number in range(2):
+        wire = bench.connect()
+        feed = wire.protocol._feed
+
+        def spy(data, feed=feed):
+            parsed.append(data)
+            feed(data)
+
+        wire.protocol._feed = spy
+        for token in (b"a%d" % number, b"b_-.~+/=", b"c"):
+            request = b"GET /me HTTP/1.1\r\nAuthorization: Bearer %b\r\nAccept: x\r\n\r\n" % token
+            wire.receive(request)
+            headers = [(b"authorization", b"Bearer " + token), (b"accept", b"x")]
+            assert bodies(wire)[-1] == repr(headers).encode()
+    assert len(parsed) == 1, "the first one of all"
+
+
 @pytest.mark.parametrize("usual", [0, 2])
 @on_bench
 async def test_when_nobody_knows_nothing_is_said(usual):
