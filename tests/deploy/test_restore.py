@@ -27,7 +27,7 @@ def _command(program: str) -> str:
     """The documented command line that runs `program` in the database's container."""
     text = DOCUMENT.read_text().replace("\\\n", " ")
     line: str
-    (line,) = re.findall(rf"^    {IN_CONTAINER}({program} .+)$", text, re.MULTILINE)
+    (line,) = re.findall(rf"^    {IN_CONTAINER}(.*{program} .+)$", text, re.MULTILINE)
     return line
 
 
