@@ -88,6 +88,11 @@ def _proxy(directory: Path, **where) -> Iterator[int]:
         child.stop(5)
 
 
+def _http(deployment) -> dict[str, int]:
+    """The ports of the pools; packets do not pass here."""
+    return {pool: deployment.ports[pool] for pool in ("api", "edge")}
+
+
 def _ask(port, method="GET", path="/api/v1/ad", *, body=None, headers=None, **options):
     """Status, headers and body of one request."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
@@ -260,7 +265,7 @@ def product(deployment, tmp_path_factory):
     with (
         deployment.running("api"),
         deployment.running("edge"),
-        _proxy(tmp_path_factory.mktemp("nginx"), **deployment.ports, trusted=trusted) as port,
+        _proxy(tmp_path_factory.mktemp("nginx"), **_http(deployment), trusted=trusted) as port,
     ):
         yield port
 
@@ -324,7 +329,7 @@ class TestTheProduct:
         assert status == 400
 
     def test_the_pools_answer_probes_whatever_the_host(self, deployment, product):
-        for pool, port in deployment.ports.items():
+        for pool, port in _http(deployment).items():
             for path in ("/healthz", "/readyz", "/metrics"):
                 status, _, _ = _ask(port, path=path, headers={"Host": "10.1.2.3"})
                 assert status == 200, f"{pool} {path}"
