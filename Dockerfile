@@ -11,9 +11,9 @@ RUN apt-get update \
 RUN python -m venv /opt/venv
 WORKDIR /build
 COPY requirements/base.txt requirements/edge.txt requirements/s3.txt requirements/kdb.txt \
-    requirements/
-# Without a greenlet a request, of which the edge has no use: see docs/fastpath.md.
-ENV MEINHELD_NOGREEN=1
+    requirements/meinheld_guard.h requirements/
+# Without a greenlet a request, and bearing trailers: see docs/fastpath.md.
+ENV MEINHELD_NOGREEN=1 CPPFLAGS="-I. -include /build/requirements/meinheld_guard.h"
 RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps --require-hashes -r requirements/base.txt -r requirements/edge.txt \
         -r requirements/s3.txt

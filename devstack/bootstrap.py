@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
+EDGE_GUARD = REQUIREMENTS / "meinheld_guard.h"
 # There while packages are being put in: an environment that still has it was torn by a crash.
 UNFINISHED = VENV / ".unfinished"
 OLDEST_PYTHON = (3, 11)
@@ -120,8 +121,11 @@ def make_environment() -> None:
 
 
 def lock_hash(name: str) -> str:
-    """Identifies one locked set of requirements."""
-    return hashlib.sha256((REQUIREMENTS / f"{name}.txt").read_bytes()).hexdigest()
+    """Identifies one locked set of requirements, and how it is built."""
+    digest = hashlib.sha256((REQUIREMENTS / f"{name}.txt").read_bytes())
+    if name == "edge":
+        digest.update(EDGE_GUARD.read_bytes())
+    return digest.hexdigest()
 
 
 def stamp(name: str) -> Path:
@@ -144,6 +148,7 @@ def pip_install(names: "list[str]") -> None:
         # Without a greenlet a request, of which the edge has no use and which costs it half its
         # speed; pip's cache does not know one build from the other.
         os.environ["MEINHELD_NOGREEN"] = "1"
+        os.environ["CPPFLAGS"] = f"{os.environ.get('CPPFLAGS', '')} -I. -include '{EDGE_GUARD}'"
         command += ["--no-cache-dir", "--force-reinstall"]
     UNFINISHED.touch()
     quietly(command)

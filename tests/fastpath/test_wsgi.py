@@ -157,6 +157,10 @@ def test_under_meinheld(tmp_path):
         for request, (status, body) in cases.items():
             head, _, rest = exchange(pool.port, request + close).partition(b"\r\n\r\n")
             assert (head.split()[1], rest) == (status, body), request
+        workers = pool.serving()
+        trailer = b"POST /hot HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n"
+        assert exchange(pool.port, trailer + close).startswith(b"HTTP/1.0 400 ")
+        assert pool.serving() == workers, "meinheld by itself would die of it"
         two = b"GET /hot?1 HTTP/1.1\r\n\r\nGET /hot?2 HTTP/1.1\r\n"
         pipelined = exchange(pool.port, two + close)
         assert pipelined.index(b'{"query": "1"}') < pipelined.index(b'{"query": "2"}')
