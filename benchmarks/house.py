@@ -30,7 +30,9 @@ class Catalog:
     def __init__(self, stores: Stores, directory: Path, *, count: int) -> None:
         self.count = count
         self.directory = directory / f"ads-{count}"
-        self.database_url = _new_database(stores.database_url, f"ads_{count}")
+        self.database_url = _new_database(
+            stores.database_url, f"ads_{directory.name.lower()}_{count}"
+        )
         self.redis_url = stores.redis_url
         self.manage("migrate", "--verbosity", "0")
         self.manage("seed_ads", "--count", str(count))
