@@ -92,8 +92,16 @@ def measured(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("counted", "measured")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+# Each width and each scheme once by default, the other pairs in the drill.
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.drill),
+        pytest.param(390, "light", marks=pytest.mark.drill),
+    ],
+)
 def test_every_page(new_page: NewPage, screenshots: Path, width: int, scheme: str) -> None:
     page = new_page(width=width, scheme=scheme)
     page.goto(LIST)
