@@ -113,6 +113,8 @@ def test_both_stand_still(shared: Stores, sink: Sink) -> None:
     assert_true_answers(sink, url, load, name=NAME)
 
 
+# In the drill: once in some runs it did not come to its end, for a reason that is not known yet.
+@pytest.mark.drill
 def test_what_a_drain_has_applied_is_accepted_after_all(shared: Stores, sink: Sink) -> None:
     """Redis took the batch and its replies are lost, but a drain has it before the deadline."""
     stream = Stream(open_redis(shared.redis_url), KEY)
