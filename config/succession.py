@@ -14,6 +14,8 @@ from pathlib import Path
 
 # A successor that takes longer is not waited for.
 PATIENCE_S = 120.0
+# So long, on a busy host, a worker may be forked already and not have said that it begins.
+FIRST_SIGN_S = 5.0
 
 
 class Succession:
@@ -63,22 +65,27 @@ class Succession:
         try:
             announced_ns = self._reload.stat().st_mtime_ns
             workers = int(self._reload.read_text())
-            booting = self._since(announced_ns, "booting")
-            serving = self._since(announced_ns, "serving")
         except (OSError, ValueError):
             return False
+        booting = self._since(announced_ns, "booting")
+        serving = self._since(announced_ns, "serving")
+        age_s = (time.time_ns() - announced_ns) / 1e9
         return (
             os.getpid() not in serving
-            and any(map(_lives, booting))
             and len(serving) < workers
-            and time.time_ns() - announced_ns < PATIENCE_S * 1e9
+            and age_s < PATIENCE_S
+            and (any(map(_lives, booting)) or (not booting and age_s < FIRST_SIGN_S))
         )
 
     def _since(self, moment_ns: int, stage: str) -> set[int]:
-        """The workers that have reached the stage after that moment. OSError: one just left."""
-        marks = self._directory.glob(f"{stage}-*")
-        late = [mark for mark in marks if mark.stat().st_mtime_ns > moment_ns]
-        return {int(mark.name.partition("-")[2]) for mark in late}
+        """The workers that have reached the stage after that moment."""
+        late = set()
+        for mark in self._directory.glob(f"{stage}-*"):
+            # One that just left is not among them.
+            with contextlib.suppress(OSError):
+                if mark.stat().st_mtime_ns > moment_ns:
+                    late.add(int(mark.name.partition("-")[2]))
+        return late
 
 
 def _stamp(path: Path) -> None:

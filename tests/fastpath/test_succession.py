@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from config.succession import Succession, _stamp
 
@@ -22,7 +23,10 @@ def test_a_worker_awaits_its_successors_as_long_as_they_live(tmp_path):
     pool.serve()
     directory = tmp_path / "succession-api"
     pool.announce(2)
+    assert pool.awaited(), "they may be forked and not have said so"
+    age(directory / "reload", 10)
     assert not pool.awaited(), "none has begun to start"
+    pool.announce(2)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as successor:
         _stamp(directory / f"booting-{successor.pid}")
         assert pool.awaited()
@@ -51,7 +55,10 @@ def test_successors_that_take_for_ever_are_not_awaited(tmp_path):
     pool.announce(1)
     pool.boot()
     assert pool.awaited()
-    reload = tmp_path / "succession-api" / "reload"
-    long_ago_s = reload.stat().st_mtime - 1000
-    os.utime(reload, (long_ago_s, long_ago_s))
+    age(tmp_path / "succession-api" / "reload", 1000)
     assert not pool.awaited()
+
+
+def age(mark: Path, seconds: float) -> None:
+    then_s = mark.stat().st_mtime - seconds
+    os.utime(mark, (then_s, then_s))
