@@ -80,14 +80,14 @@ def started() -> Iterator[Started]:
 
 
 def wait_version(replica: Replica, version: int) -> None:
-    wait_until(lambda: replica.index.version == version, timeout_s=10, what=f"version {version}")
+    wait_until(lambda: replica.index.version == version, timeout_s=60, what=f"version {version}")
     assert_equivalent(replica.index, clock)
 
 
 def test_it_follows_without_any_hint(started: Started) -> None:
     services.ad_create(fields=fields(), actor=ACTOR)
     replica = started()
-    assert replica.warm.wait(10)
+    assert replica.warm.wait(60)
     for number in range(3):
         ad = services.ad_create(fields=fields(title=f"Number {number}"), actor=ACTOR)
         wait_version(replica, ad.version)
@@ -97,7 +97,7 @@ def test_it_follows_without_any_hint(started: Started) -> None:
 def test_a_hint_brings_it_long_before_the_timer(started: Started) -> None:
     hints = Subscriber(settings.REDIS_URL, CHANNEL)
     replica = started(hints=hints, poll_s=NEVER_S)
-    wait_until(lambda: hints.connected, timeout_s=10, what="subscribed")
+    wait_until(lambda: hints.connected, timeout_s=60, what="subscribed")
     for number in range(3):
         ad = services.ad_create(fields=fields(title=f"Number {number}"), actor=ACTOR)
         wait_version(replica, ad.version)
@@ -139,14 +139,14 @@ def test_a_database_that_is_away_at_first(started: Started) -> None:
 
     ad = services.ad_create(fields=fields(), actor=ACTOR)
     replica = started(connect=connect_later)
-    assert replica.warm.wait(20)
+    assert replica.warm.wait(60)
     wait_version(replica, ad.version)
     assert replica.failures == 3
 
 
 def test_a_connection_that_is_cut(started: Started) -> None:
     replica = started()
-    assert replica.warm.wait(10)
+    assert replica.warm.wait(60)
     for number in range(3):
         assert replica._connection is not None
         pid = replica._connection.info.backend_pid
@@ -161,7 +161,7 @@ def test_a_connection_that_is_cut(started: Started) -> None:
 
 def test_an_entry_that_cannot_be_read(started: Started) -> None:
     replica = started()
-    assert replica.warm.wait(10)
+    assert replica.warm.wait(60)
     services.ad_create(fields=fields(), actor=ACTOR)
     wait_version(replica, 1)
     AdChange.objects.create(
@@ -210,7 +210,7 @@ def test_many_changes_at_once_are_applied_chunk_by_chunk(started: Started, monke
     for module in ("adserver.selectors", "adserver.replica"):
         monkeypatch.setattr(f"{module}.CHANGES_ROWS", 4)
     replica = started()
-    assert replica.warm.wait(10)
+    assert replica.warm.wait(60)
     for size in (3, 4, 5, 17):
         rows = [fields(title=f"Number {n}") for n in range(size)]
         ads = services.ads_import(rows=rows, actor=ACTOR)
@@ -223,7 +223,7 @@ def test_versions_are_in_the_order_of_the_commits_under_concurrent_writers(
 ) -> None:
     """A replica that looks all the time never sees a version appear behind its cursor."""
     replica = started(poll_s=0.001)
-    assert replica.warm.wait(10)
+    assert replica.warm.wait(60)
     errors: list[Exception] = []
 
     def write(writer: int) -> None:

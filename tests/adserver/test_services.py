@@ -161,7 +161,7 @@ def test_two_who_change_different_fields_at_once_both_get_their_way() -> None:
     barrier = threading.Barrier(2)
 
     def change(name: str, value: object) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             services.ad_change(
                 ad_id=ad.pk, change=lambda old: replace(old, **{name: value}), actor=ACTOR

@@ -75,7 +75,7 @@ def test_a_started_worker_is_warm_on_the_board_and_ready(pool: str, process: Pro
         assert process.asked(b"").status == 200
         assert readiness()[0] == 200
         ad = services.ad_create(fields=fields(), actor=ACTOR)
-        wait_until(lambda: entry()["version"] == ad.version, timeout_s=10, what="on the board")
+        wait_until(lambda: entry()["version"] == ad.version, timeout_s=60, what="on the board")
         version, digest, open_ads, _ = worker.replica.index.state()
         assert (entry()["version"], entry()["hash"]) == (version, digest)
         assert (entry()["pool"], entry()["open_ads"]) == (pool, open_ads)
@@ -93,11 +93,11 @@ def test_without_a_database_it_answers_503_and_warms_by_itself(pool: str, proces
         assert (status, body["msg"]) == (503, "catalog: is not loaded yet")
         assert entry()["version"] is None
         process.database_away = False
-        assert worker.replica.warm.wait(20)
-        wait_until(lambda: entry()["version"] == ad.version, timeout_s=10, what="on the board")
+        assert worker.replica.warm.wait(60)
+        wait_until(lambda: entry()["version"] == ad.version, timeout_s=60, what="on the board")
         assert process.asked(b"").status == 200
         # Warm a moment before the look that made it so is over.
-        wait_until(lambda: readiness()[0] == 200, timeout_s=10, what="ready")
+        wait_until(lambda: readiness()[0] == 200, timeout_s=60, what="ready")
 
 
 def test_its_connection_keeps_the_options_of_the_database_url(monkeypatch) -> None:

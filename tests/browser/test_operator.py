@@ -21,7 +21,7 @@ SEEN_TIMEOUT_S = 5.0
 
 def seen(url: str, visitor: dict) -> list[str]:
     """The titles that this visitor gets."""
-    with urllib.request.urlopen(f"{url}/api/v1/ad?{urlencode(visitor)}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/api/v1/ad?{urlencode(visitor)}", timeout=60) as answer:
         return [ad["title"] for ad in json.load(answer)["ads"]]
 
 

@@ -75,7 +75,7 @@ def counted(stack: Stack) -> None:
     batch = [{"key": COUNTER, "value": 41}, {"key": COUNTER, "value": 1_200}, full, full]
     httpx.post(f"{stack.url}/increment/batch", json=batch).raise_for_status()
     url = f"{stack.url}/counters/{COUNTER}"
-    wait_until(lambda: httpx.get(url).json()["value"], timeout_s=10, what="all counted")
+    wait_until(lambda: httpx.get(url).json()["value"], timeout_s=60, what="all counted")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def measured(stack: Stack) -> None:
     ]
     httpx.post(f"{stack.url}/save/batch", json=batch).raise_for_status()
     url = f"{stack.url}/api?tag={TAG}&start={now_ns - 10**9}&end={now_ns}"
-    wait_until(lambda: httpx.get(url).status_code == 200, timeout_s=10, what="all stored")
+    wait_until(lambda: httpx.get(url).status_code == 200, timeout_s=60, what="all stored")
 
 
 @pytest.mark.usefixtures("counted", "measured")

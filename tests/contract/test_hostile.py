@@ -181,7 +181,7 @@ def test_mutated_requests(stack, name):
     port = stack.edge_port if name == "edge" else stack.port
     random = Random(f"mutated for {name}")
     valid = valid_requests(stack.operator["token"])
-    workers = wait_until(lambda: both(stack, name), timeout_s=20, what=f"two workers of {name}")
+    workers = wait_until(lambda: both(stack, name), timeout_s=60, what=f"two workers of {name}")
     warm_up = [mutated(random, valid) for _ in range(WARM_UP_REQUESTS)]
     rest = [mutated(random, valid) for _ in range(REQUESTS - WARM_UP_REQUESTS)]
 

@@ -242,7 +242,7 @@ def test_a_write_while_the_database_is_dead(stack, operator, empty_catalog):
     for process in reversed(family):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=60)
 
     # It is started again at once, and a write may wait for it: refused and not there, or there.
     during = operator.post("/api/v1/ad", json=ad_body(title="During"))

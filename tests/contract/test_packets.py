@@ -327,7 +327,7 @@ def test_the_processes_are_in_the_metrics(stack: Stack, line: Line) -> None:
     for _ in range(3):
         with Line(stack.packets_port) as other:
             assert refused(other.ask("VALIDATE", Token="x"), "User.Token: ")
-    wait_until(lambda: count() >= before + 3, timeout_s=20, what="three more are counted")
+    wait_until(lambda: count() >= before + 3, timeout_s=60, what="three more are counted")
 
 
 def test_a_taken_port_is_said_in_a_line(stack: Stack) -> None:

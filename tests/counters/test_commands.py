@@ -142,7 +142,7 @@ def test_drain_counters_goes_on_until_it_is_stopped(shard: Shard) -> None:
             shard.append(Increment(A, 1))
             wait_until(lambda: stored() == expected, timeout_s=30, what="it is counted")  # noqa: B023
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

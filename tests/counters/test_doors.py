@@ -60,7 +60,7 @@ def loop_thread(handlers: Handlers) -> Iterator[int]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert opened.wait(10)
+    assert opened.wait(60)
     assert thread.ident is not None
     yield thread.ident
     doors.close_doors()

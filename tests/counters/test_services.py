@@ -98,7 +98,7 @@ def test_a_replay_waits_for_a_drain_without_standing_in_its_way(overflown: DeadL
         drain.execute("SELECT FROM counters_counter FOR UPDATE")
         replaying.start()
         waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'deadlett'"
-        wait_until(lambda: other.execute(waits).rowcount, timeout_s=10, what="the replay waits")
+        wait_until(lambda: other.execute(waits).rowcount, timeout_s=60, what="the replay waits")
         # What a drain does next, should there be more of the same counter.
         drain.execute("SET LOCAL lock_timeout = '5s'")
         drain.execute("UPDATE counters_deadletter SET value = value + 1, times = times + 1")

@@ -202,7 +202,7 @@ class TestWhatIsSaid:
 def test_a_body_over_the_limit_is_refused(told):
     assert "client_max_body_size 32m;" in CONFIGURATION.read_text()
     assert env.VARIABLES["MAX_BODY_BYTES"].default == 32 * 1024 * 1024
-    with socket.create_connection((LOOPBACK, told), timeout=10) as connection:
+    with socket.create_connection((LOOPBACK, told), timeout=60) as connection:
         length = 32 * 1024 * 1024 + 1
         connection.sendall(
             f"POST /api/v1/ad HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n".encode()

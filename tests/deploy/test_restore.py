@@ -43,7 +43,7 @@ def _run(program: str, stores: Stores, directory: Path) -> None:
 
 def _seen(port: int) -> tuple[int, str]:
     """Version and hash that the edge's only worker says it has."""
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=60) as answer:
         (worker,) = json.load(answer)["workers"]
     return worker["version"], worker["hash"]
 

@@ -167,10 +167,10 @@ def test_an_interruption_ends_what_was_started(tmp_path):
         [sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.DEVNULL
     ) as process:
         wait_until(
-            lambda: pid_file.exists() and pid_file.read_text().strip(), timeout_s=10, what="the pid"
+            lambda: pid_file.exists() and pid_file.read_text().strip(), timeout_s=60, what="the pid"
         )
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     assert not alive(int(pid_file.read_text()))
 
 

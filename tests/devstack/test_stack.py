@@ -37,7 +37,7 @@ def run_and_end(stack: Stack, **changes: str) -> subprocess.CompletedProcess[str
 
 
 def get(url: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return response.status, response.read()
 
 
@@ -203,7 +203,7 @@ class TestLeaving:
             assert stack.operator == operator
             assert stack.state["database_url"] == urls["database_url"]
             stack.kill()
-            wait_until(lambda: not stack.processes(), timeout_s=20, what="nothing left")
+            wait_until(lambda: not stack.processes(), timeout_s=60, what="nothing left")
             stack.start()
             assert ad in json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"]
 

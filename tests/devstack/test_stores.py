@@ -168,12 +168,12 @@ def test_a_killed_owner_leaves_no_server(tmp_path):
         process.kill()
     wait_until(
         lambda: not any(alive(int(pid)) for pid in pids),
-        timeout_s=10,
+        timeout_s=60,
         what="the servers gone with their owner",
     )
     wait_until(
         lambda: not (Path(directory) / "postgres/data/postmaster.pid").exists(),
-        timeout_s=10,
+        timeout_s=60,
         what="PostgreSQL shut down in good order",
     )
 

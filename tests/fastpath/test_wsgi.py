@@ -132,7 +132,7 @@ def test_a_broken_handler_answers_500(method, caplog):
 
 def exchange(port: int, request: bytes) -> bytes:
     """Everything that comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
         received = b""
         while piece := connection.recv(65_536):

@@ -33,11 +33,11 @@ def closings(stack: Stack, ad_id: str) -> list[tuple[Any, ...]]:
 
 def wait_left(stack: Stack, ad_id: str) -> None:
     for port in (stack.port, stack.edge_port):
-        wait_until(lambda: served(port, ad_id), timeout_s=2, what="the ad is served")  # noqa: B023
+        wait_until(lambda: served(port, ad_id), timeout_s=60, what="the ad is served")  # noqa: B023
     for port in (stack.port, stack.edge_port):
         wait_until(
             lambda: not served(port, ad_id),  # noqa: B023
-            timeout_s=10,
+            timeout_s=60,
             what="the ad has left the answers",
         )
 

@@ -52,7 +52,7 @@ class Writer:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(60) == 0
 
 
 @pytest.fixture

@@ -118,13 +118,13 @@ def test_while_one_drains_the_other_stands_by(stream: Stream, sink: Sink) -> Non
 
     def slow(cursor: psycopg.Cursor[Any], entries: list[Any]) -> None:
         inside.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         sink.apply(cursor, entries)
 
     add(new_writer(), 1, "a")
     first = threading.Thread(target=sink.drain, args=(stream,), kwargs={"apply": slow})
     first.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     assert sink.drain(open_stream(settings.REDIS_URL, KEY)).standby
     go_on.set()
     first.join()

@@ -118,7 +118,7 @@ def test_what_a_drain_has_applied_is_accepted_after_all(shared: Stores, sink: Si
     stream = Stream(open_redis(shared.redis_url), KEY)
 
     def drain() -> None:
-        wait_until(stream.length, timeout_s=10, what="Redis has the batch")
+        wait_until(stream.length, timeout_s=60, what="Redis has the batch")
         sink.drain(stream)
 
     async def run() -> Answer:

@@ -84,7 +84,7 @@ class Redises:
                 replica = client.info("replication").get("slave0", {})
                 return bool(int(replica.get("offset", 0)) >= offset)
 
-            wait_until(caught_up, timeout_s=20, what="a replica has what the master has")
+            wait_until(caught_up, timeout_s=60, what="a replica has what the master has")
 
     def stop(self) -> None:
         """End all servers and delete what they held."""
@@ -154,7 +154,7 @@ class SentinelRedis(Redises):
         def acquainted() -> bool:
             return all(self._knows_all(port) for port in self.sentinels)
 
-        wait_until(acquainted, timeout_s=20, what="the Sentinels know the replica and each other")
+        wait_until(acquainted, timeout_s=60, what="the Sentinels know the replica and each other")
 
     def _knows_all(self, port: int) -> bool:
         with self.client(port, sentinel=True) as client:
@@ -215,7 +215,7 @@ class ClusterRedis(Redises):
             with self.client(self.replica) as client:
                 return all(seen) and client.info("replication")["master_link_status"] == "up"
 
-        wait_until(known, timeout_s=20, what="the replica is known and has the master's data")
+        wait_until(known, timeout_s=60, what="the replica is known and has the master's data")
 
     def _meet(self, port: int) -> None:
         with self.client(self.masters[0]) as client:
@@ -230,7 +230,7 @@ class ClusterRedis(Redises):
                     return False
             return True
 
-        wait_until(whole, timeout_s=20, what="the cluster is whole")
+        wait_until(whole, timeout_s=60, what="the cluster is whole")
 
 
 def _cluster(port: int) -> list[str]:
