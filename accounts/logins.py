@@ -45,8 +45,10 @@ def _account_key(username: str) -> str:
 _known_account_key = lru_cache(maxsize=10_000)(_account_key)
 
 
-def credentials_check(*, username: str, password: str, address: str = "") -> User:
-    """The user of that name and password.
+def credentials_check(
+    *, username: str, password: str, address: str = "", anew: bool = False
+) -> User:
+    """The user of that name and password; `anew` if a hash must say so, whatever is remembered.
 
     BadCredentialsError for an unknown name, a wrong password and somebody who may not log in;
     LockedError after too many failures; BusyError when too many ask at once.
@@ -55,7 +57,7 @@ def credentials_check(*, username: str, password: str, address: str = "") -> Use
     try:
         with hash_pool().place(), _at_once.hold(key or f"address {address}"):
             user = user_by_key(key) if key else None
-            if user is not None and _is_remembered(user, password):
+            if user is not None and not anew and _is_remembered(user, password):
                 lockout.known_password_used(account=key, address=address)
                 count_login("remembered")
                 return user

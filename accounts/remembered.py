@@ -17,6 +17,14 @@ from accounts.tokens import token_hash
 _MOST = 100_000
 
 
+class OpenedWith(NamedTuple):
+    """The session that was opened with a password, and how long that is remembered."""
+
+    token: str
+    token_hash: bytes
+    left_s: float
+
+
 class _Memory(NamedTuple):
     user_id: int
     encoded: str
@@ -44,13 +52,17 @@ class RememberedPasswords:
     def remember(
         self, *, key: str, user_id: int, encoded: str, password: str, token: str = ""
     ) -> None:
-        """`password` is right for the account `key`, and stored as `encoded`."""
+        """`password` is right for the account `key`, and stored as `encoded`; with it the session
+        of `token` was opened. Without a token, the one of the same password a moment ago stays.
+        """
         if self._seconds <= 0:
             return
         digest = self._digest(encoded, password)
         with self._lock:
             until_s = self._clock() + self._seconds
-            self._memories.pop(key, None)
+            before = self._memories.pop(key, None)
+            if not token and before is not None and compare_digest(before.digest, digest):
+                token = before.token
             hashed = token_hash(token) if token else b""
             self._memories[key] = _Memory(user_id, encoded, digest, until_s, token, hashed)
             self._names[user_id] = key
@@ -59,17 +71,23 @@ class RememberedPasswords:
     def knows(self, *, key: str, encoded: str, password: str) -> bool:
         """Whether this password was verified a moment ago against this very encoding."""
         memory = self._memories.get(key)
-        return memory is not None and memory.encoded == encoded and self._holds(memory, password)
+        return (
+            memory is not None
+            and memory.encoded == encoded
+            and memory.until_s > self._clock()
+            and self._is_right(memory, password)
+        )
 
-    def opened(self, *, key: str, password: str) -> tuple[str, bytes] | None:
-        """Token, and its hash, of the session that was opened with this password a moment ago.
+    def opened(self, *, key: str, password: str) -> OpenedWith | None:
+        """The session that was opened with this password a moment ago.
 
         Whether that session still holds is for the caller to find out.
         """
         memory = self._memories.get(key)
-        if memory is None or not memory.token or not self._holds(memory, password):
+        if memory is None or not memory.token or not self._is_right(memory, password):
             return None
-        return memory.token, memory.token_hash
+        left_s = memory.until_s - self._clock()
+        return OpenedWith(memory.token, memory.token_hash, left_s) if left_s > 0 else None
 
     def forget(self, user_id: int) -> None:
         """Something about this user has changed."""
@@ -91,10 +109,8 @@ class RememberedPasswords:
             self._memories.clear()
             self._names.clear()
 
-    def _holds(self, memory: _Memory, password: str) -> bool:
-        return memory.until_s > self._clock() and compare_digest(
-            memory.digest, self._digest(memory.encoded, password)
-        )
+    def _is_right(self, memory: _Memory, password: str) -> bool:
+        return compare_digest(memory.digest, self._digest(memory.encoded, password))
 
     def _digest(self, encoded: str, password: str) -> bytes:
         text = f"{encoded}\n{password}".encode(errors="replace")

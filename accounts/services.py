@@ -23,7 +23,7 @@ from accounts.errors import (
     SessionNotFoundError,
     UsernameTakenError,
 )
-from accounts.logins import account_key, credentials_check
+from accounts.logins import credentials_check
 from accounts.models import DEVICE_CHARACTERS, AuditEvent, Lockout, Session, User
 from accounts.names import clean_nickname, clean_password, clean_username, username_key
 from accounts.operators import (
@@ -55,7 +55,7 @@ __all__ = [
     "session_close",
     "session_end",
     "session_open",
-    "session_reopen",
+    "session_renew",
     "sessions_close_all",
     "sessions_close_others",
     "sessions_revoke",
@@ -110,13 +110,16 @@ def session_open(
     return opened
 
 
-def session_reopen(*, username: str, password: str, address: str = "") -> OpenedSession | None:
-    """The session that this process opened for the same name and password within the last minute,
-    if it is known to be valid without asking anybody; else None. Never waits.
+def session_renew(*, username: str, password: str, address: str = "") -> None:
+    """Verify a remembered password by its hash, and the session that it opened by PostgreSQL, so
+    that both are known for another minute. What does not hold any more is forgotten by then.
+    BadCredentialsError, LockedError, BusyError.
     """
-    return process_sessions().login_from_memory(
-        key=account_key(username), password=password, address=address
-    )
+    user = credentials_check(username=username, password=password, address=address, anew=True)
+    sessions = process_sessions()
+    opened = sessions.passwords.opened(key=user.username_key, password=password)
+    if opened is not None:
+        sessions.check_database(opened.token_hash)
 
 
 def _open(user: User, device: str, address: str) -> OpenedSession:

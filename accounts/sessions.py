@@ -12,9 +12,9 @@ from django.db import connection
 
 from accounts import selectors
 from accounts.memory import Entry, SessionMemory
-from accounts.people import CheckedSession, OpenedSession, Person
+from accounts.people import CheckedSession, Person
 from accounts.redis_sessions import BELIEVED_S, RedisSessions
-from accounts.remembered import RememberedPasswords
+from accounts.remembered import OpenedWith, RememberedPasswords
 from accounts.stages import count_checks, observe_stage
 from accounts.tokens import token_hash
 from runtime.addresses import limited_as
@@ -48,6 +48,11 @@ class Sessions:
             self.memory.put(digest, cached, began_s=began_s)
             count_checks("redis")
             return cached.person
+        return self.check_database(digest)
+
+    def check_database(self, digest: bytes) -> Person | None:
+        """The same from PostgreSQL alone: believed for a whole minute from now."""
+        began_s = time.monotonic()
         session = _ask_database(digest)
         count_checks("database")
         if session is None:
@@ -64,25 +69,20 @@ class Sessions:
         observe_stage(stage, time.perf_counter() - started_s)
         return cached
 
-    def login_from_memory(self, *, key: str, password: str, address: str) -> OpenedSession | None:
-        """The session that was opened with this password a moment ago and is still valid; None
-        when that cannot be said without asking anybody.
-        """
-        found = self.entry_from_memory(key=key, password=password, address=address)
-        return None if found is None else OpenedSession(token=found[0], person=found[1].person)
-
-    def entry_from_memory(
+    def login_from_memory(
         self, *, key: str, password: str, address: str
-    ) -> tuple[str, Entry] | None:
-        """The same, as the token and memory's own entry."""
+    ) -> tuple[OpenedWith, Entry] | None:
+        """The session that was opened with this password a moment ago and is still valid, as what
+        is remembered of the password and memory's own entry; None when that cannot be said without
+        asking anybody.
+        """
         if self._locked_addresses and limited_as(address) in self._locked_addresses:
             return None
         opened = self.passwords.opened(key=key, password=password)
         if opened is None:
             return None
-        token, digest = opened
-        entry = self.memory.find(digest)
-        return None if entry is None else (token, entry)
+        entry = self.memory.find(opened.token_hash)
+        return None if entry is None else (opened, entry)
 
     def heard(self, message: str) -> None:
         """Take a message of `accounts.changes` to heart."""

@@ -11,7 +11,7 @@ from logging import getLogger
 from prometheus_client.multiprocess import mark_process_dead
 
 from accounts.keeper import new_keeper
-from accounts.packets.answers import new_answers
+from accounts.packets.answers import new_answers, new_renewals
 from accounts.packets.limits import Limits
 from accounts.packets.pool import Pool, Work, listeners
 from accounts.packets.process import run
@@ -53,11 +53,12 @@ def _serve(listener: socket.socket | None, lifeline: int) -> None:
         threads=max(1, env.value("DATABASE_POOL_SIZE") // 2),
     )
     grace_s = float(env.value("GRACEFUL_TIMEOUT_S"))
-    keeper = new_keeper()
+    keeper, renewals = new_keeper(), new_renewals()
     keeper.start()
     try:
-        run(listener, new_answers(), limits, lifeline=lifeline, grace_s=grace_s)
+        run(listener, new_answers(renewals), limits, lifeline=lifeline, grace_s=grace_s)
     finally:
+        renewals.stop()
         keeper.stop()
 
 

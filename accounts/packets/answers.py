@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from logging import getLogger
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from accounts import services
@@ -16,6 +17,7 @@ from accounts.memory import Entry
 from accounts.packets.codec import Packet, PacketUser, encode_failure, encode_success, with_token
 from accounts.packets.door import Answers
 from accounts.people import Person
+from accounts.renewals import Login, Renewals
 from accounts.sessions import process_sessions, session_check
 from accounts.tokens import token_hash
 from runtime.errors import DomainError
@@ -39,7 +41,12 @@ class NoSessionError(Exception):
     """The token is no valid session's."""
 
 
-def new_answers() -> Answers:
+def new_renewals() -> Renewals:
+    """What keeps this process's logins remembered."""
+    return Renewals(_renew, before_s=settings.ACCOUNT_PASSWORD_MEMORY_S / 4)
+
+
+def new_answers(renewals: Renewals) -> Answers:
     """What answers in this process."""
     sessions = process_sessions()
     find_session = sessions.memory.find
@@ -50,10 +57,15 @@ def new_answers() -> Answers:
             entry = find_session(token_hash(user.token))
             return None if entry is None else _line(entry)
         if packet.format == "LOGIN" and user.username and user.password:
-            found = sessions.entry_from_memory(
+            found = sessions.login_from_memory(
                 key=account_key(user.username), password=user.password, address=client
             )
-            return None if found is None else with_token(_line(found[1]), found[0])
+            if found is None:
+                return None
+            opened, entry = found
+            if opened.left_s < renewals.before_s:
+                renewals.ask(Login(user.username, user.password, client))
+            return with_token(_line(entry), opened.token)
         return None
 
     return Answers(from_memory, from_stores)
@@ -120,6 +132,17 @@ def _login(user: PacketUser, client: str) -> bytes:
     with suppress(OperationalError, InterfaceError):
         session_check(token=opened.token)
     return _success(opened.person, token=opened.token)
+
+
+def _renew(login: Login) -> None:
+    try:
+        services.session_renew(
+            username=login.username, password=login.password, address=login.address
+        )
+    except (DomainError, OperationalError, InterfaceError) as error:
+        log.info("a login is not remembered any longer: %s", error)
+    finally:
+        connections.close_all()
 
 
 def _validate(user: PacketUser, _client: str) -> bytes:

@@ -37,6 +37,12 @@ class Answers(NamedTuple):
     from_stores: Callable[[Packet, str], bytes]
 
 
+class _Login(NamedTuple):
+    username: str | None
+    password: str | None
+    client: str
+
+
 class Door:
     """The connections of one process."""
 
@@ -48,6 +54,8 @@ class Door:
         self._from_memory, self._from_stores = answers
         self._connections: set[PacketConnection] = set()
         self._draining = False
+        # Those that are being looked at, and who else waits for each: since when, which connection.
+        self._logins: dict[_Login, list[tuple[float, PacketConnection]]] = {}
         lane = partial(
             Lane,
             loop,
@@ -94,19 +102,53 @@ class Door:
         return answer
 
     def _wait(self, packet: Packet, connection: PacketConnection) -> bytes | None:
+        if packet.format == "LOGIN":
+            return self._wait_together(packet, connection)
+        return self._wait_alone(packet, connection)
+
+    def _wait_alone(self, packet: Packet, connection: PacketConnection) -> bytes | None:
+        return self._take(packet, connection, partial(self._end, packet, connection))
+
+    def _take(
+        self, packet: Packet, connection: PacketConnection, done: Callable[[float, bytes], None]
+    ) -> bytes | None:
         lane = self._hashing if packet.format in _HASHING else self._looking_up
         job = partial(self._from_stores, packet, connection.client)
-        if lane.take(job, partial(self._end, packet.format, connection, perf_counter())):
+        if lane.take(job, partial(done, perf_counter())):
             return None
         self.stats.refusals["packet"] += 1
         return _BUSY
 
     def _end(
-        self, format_: str, connection: PacketConnection, started_s: float, answer: bytes
+        self, packet: Packet, connection: PacketConnection, started_s: float, answer: bytes
     ) -> None:
-        self.stats.answers[format_][answer.startswith(b'{"Success":true')] += 1
+        self.stats.answers[packet.format][_is_yes(answer)] += 1
         self.stats.waited(perf_counter() - started_s)
         connection.reply(answer)
+
+    # Whoever sends the same name and password from the same address while they are looked at is
+    # given the same yes. A no is nobody's but the first one's: every guess is counted.
+
+    def _wait_together(self, packet: Packet, connection: PacketConnection) -> bytes | None:
+        login = _login(packet, connection)
+        if (others := self._logins.get(login)) is not None:
+            others.append((perf_counter(), connection))
+            return None
+        refusal = self._take(packet, connection, partial(self._end_login, packet, connection))
+        if refusal is None:
+            self._logins[login] = []
+        return refusal
+
+    def _end_login(
+        self, packet: Packet, connection: PacketConnection, started_s: float, answer: bytes
+    ) -> None:
+        others = self._logins.pop(_login(packet, connection))
+        self._end(packet, connection, started_s, answer)
+        for since_s, other in others:
+            if _is_yes(answer):
+                self._end(packet, other, since_s, answer)
+            elif (refusal := self._wait_alone(packet, other)) is not None:
+                other.reply(refusal)
 
     def soon(self, callback: Callable[[], None]) -> None:
         """Call back when others had their turn."""
@@ -143,3 +185,11 @@ class Door:
         self.stats.publish(connections=0)
         for lane in (self._hashing, self._looking_up):
             lane.stop()
+
+
+def _login(packet: Packet, connection: PacketConnection) -> _Login:
+    return _Login(packet.user.username, packet.user.password, connection.client)
+
+
+def _is_yes(answer: bytes) -> bool:
+    return answer.startswith(b'{"Success":true')

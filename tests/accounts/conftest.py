@@ -5,11 +5,22 @@ from collections.abc import Iterator
 import pytest
 
 from accounts import passwords, services
+from accounts.logins import account_key
 from accounts.models import User
 from accounts.people import Person
 from accounts.sessions import Sessions, process_sessions
 
 PASSWORD = "correct horse"
+
+
+class Clock:
+    """Stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +32,14 @@ def fresh_process() -> Iterator[None]:
     yield
     process_sessions.cache_clear()
     passwords.hash_pool.cache_clear()
+
+
+def reopened(username: str, password: str = PASSWORD) -> str | None:
+    """The token of the session that this process would open again from memory."""
+    found = process_sessions().login_from_memory(
+        key=account_key(username), password=password, address=""
+    )
+    return found and found[0].token
 
 
 @pytest.fixture

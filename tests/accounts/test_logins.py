@@ -16,7 +16,7 @@ from accounts.errors import BadCredentialsError, BusyError, LockedError, Usernam
 from accounts.models import AuditEvent, Lockout, Session, User
 from accounts.tokens import token_hash
 from runtime.errors import DomainError
-from tests.accounts.conftest import PASSWORD
+from tests.accounts.conftest import PASSWORD, reopened
 
 pytestmark = pytest.mark.django_db
 REAL_HASHERS = [
@@ -109,7 +109,7 @@ def test_a_remembered_password_does_not_pass_a_lock(ann):
         fail()
     with pytest.raises(LockedError):
         services.session_open(username="ann", password=PASSWORD)
-    assert services.session_reopen(username="ann", password=PASSWORD) is None
+    assert reopened("ann") is None
 
 
 def wait_out(**change):

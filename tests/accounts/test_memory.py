@@ -9,14 +9,7 @@ from accounts.memory import SessionMemory
 from accounts.people import CheckedSession, Person
 from accounts.remembered import RememberedPasswords
 from accounts.tokens import token_hash
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.accounts.conftest import Clock
 
 
 def session(user_id: int = 1, until_s: float = 1_060.0) -> CheckedSession:
@@ -111,7 +104,7 @@ def passwords(clock: Clock) -> RememberedPasswords:
 
 def test_a_password_is_known_for_its_time_and_encoding(passwords, clock):
     assert passwords.knows(key="ann", encoded="e", password="p")
-    assert passwords.opened(key="ann", password="p") == ("t", token_hash("t"))
+    assert passwords.opened(key="ann", password="p") == ("t", token_hash("t"), 60)
     assert not passwords.knows(key="ann", encoded="e", password="P")
     assert not passwords.knows(key="ann", encoded="E", password="p")
     assert not passwords.knows(key="bob", encoded="e", password="p")
@@ -119,6 +112,14 @@ def test_a_password_is_known_for_its_time_and_encoding(passwords, clock):
     clock.now_s += 60
     assert not passwords.knows(key="ann", encoded="e", password="p")
     assert passwords.opened(key="ann", password="p") is None
+
+
+def test_a_password_that_is_verified_again_keeps_its_session(passwords, clock):
+    clock.now_s += 50
+    passwords.remember(key="ann", user_id=1, encoded="e", password="p")
+    assert passwords.opened(key="ann", password="p") == ("t", token_hash("t"), 60)
+    passwords.remember(key="ann", user_id=1, encoded="e", password="another")
+    assert passwords.opened(key="ann", password="another") is None
 
 
 def test_a_password_is_forgotten(passwords):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -15,8 +16,9 @@ from accounts.errors import (
     SessionNotFoundError,
 )
 from accounts.models import AuditEvent, Lockout, Session, User
+from accounts.remembered import RememberedPasswords
 from accounts.tasks import purge_records
-from tests.accounts.conftest import PASSWORD
+from tests.accounts.conftest import PASSWORD, Clock, reopened
 
 pytestmark = pytest.mark.django_db
 
@@ -76,10 +78,10 @@ def test_guesses_of_the_old_password_are_failed_logins(person):
 def test_a_session_is_reopened_only_with_its_password(ann, sessions):
     sessions.memory.trust()
     opened = services.session_open(username="ann", password=PASSWORD)
-    assert services.session_reopen(username="ann", password=PASSWORD) is None
+    assert reopened("ann") is None
     services.session_check(token=opened.token)
-    assert services.session_reopen(username="ANN", password=PASSWORD) == opened
-    assert services.session_reopen(username="ann", password="wrong horse") is None
+    assert reopened("ANN") == opened.token
+    assert reopened("ann", "wrong horse") is None
     services.session_close(person=opened.person)
 
 
@@ -89,7 +91,39 @@ def test_a_session_that_ended_is_not_reopened(ann, sessions):
     opened = services.session_open(username="ann", password=PASSWORD)
     services.session_check(token=opened.token)
     services.session_close(person=opened.person)
-    assert services.session_reopen(username="ann", password=PASSWORD) is None
+    assert reopened("ann") is None
+
+
+@pytest.fixture
+def an_hour(sessions, monkeypatch):
+    """Passwords are remembered for an hour by a clock that can be put forward."""
+    clock = Clock()
+    sessions.passwords = RememberedPasswords(seconds=3600, clock=clock)
+    sessions.memory.trust()
+    return clock
+
+
+def test_a_login_is_renewed_by_a_hash_and_keeps_its_session(ann, sessions, an_hour):
+    opened = services.session_open(username="ann", password=PASSWORD)
+    services.session_check(token=opened.token)
+    an_hour.now_s += 3000
+    User.objects.filter(pk=ann.pk).update(nickname="Anna")
+    services.session_renew(username="ANN", password=PASSWORD)
+    login, entry = sessions.login_from_memory(key="ann", password=PASSWORD, address="")
+    assert (login.token, login.left_s) == (opened.token, 3600)
+    assert entry.person.nickname == "Anna"
+    assert Session.objects.count() == 1
+
+
+def test_a_login_is_not_renewed_with_a_password_that_is_another_now(ann, an_hour):
+    opened = services.session_open(username="ann", password=PASSWORD)
+    services.session_check(token=opened.token)
+    User.objects.filter(pk=ann.pk).update(password=make_password("another horse"))
+    an_hour.now_s += 3000
+    with pytest.raises(BadCredentialsError):
+        services.session_renew(username="ann", password=PASSWORD)
+    an_hour.now_s += 600
+    assert reopened("ann") is None
 
 
 def test_the_admin_goes_by_the_same_rules(ann):

@@ -120,6 +120,8 @@ class Server:
         self.entered.append(name)
         if name.startswith("slow"):
             assert self._gates.setdefault(name, threading.Event()).wait(TIMEOUT_S)
+        if asked.user.password == "wrong":
+            return encode_failure("User.Username or User.Password: is wrong")
         if asked.format == "LOGOUT":
             self._forgotten.add(asked.user.token)
         if asked.format == "VALIDATE" and not name.startswith("slow"):

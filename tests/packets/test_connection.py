@@ -241,6 +241,43 @@ def test_a_full_lane_says_so_at_once_and_the_other_lane_goes_on(small: Server) -
         line.close()
 
 
+def log_in_together(server: Server, password: str) -> list[Line]:
+    """Three connections that log in as the same user, the first of which is being looked at."""
+    lines = [server.connect() for _ in range(3)]
+    login = packet("LOGIN", Username="slow-ann", Password=password)
+    lines[0].send(login)
+    wait_until(lambda: server.entered, timeout_s=60, what="the stores are asked")
+    for line in lines[1:]:
+        line.send(login)
+    waiting = server.door._logins
+    wait_until(
+        lambda: [len(each) for each in waiting.values()] == [2], timeout_s=60, what="two more wait"
+    )
+    return lines
+
+
+def test_the_same_login_is_looked_at_once(small: Server) -> None:
+    lines = log_in_together(small, "p")
+    other = small.connect()
+    other.send(packet("LOGIN", Username="slow-ann", Password="wrong"))
+    wait_until(lambda: len(small.entered) == 2, timeout_s=60, what="another password is another")
+    lines[1].close()
+    small.open("slow-ann")
+    assert [line.read()["Success"] for line in (lines[0], lines[2], other)] == [True, True, False]
+    assert small.entered == ["slow-ann"] * 2
+    for line in (*lines, other):
+        line.close()
+
+
+def test_every_wrong_password_is_looked_at(small: Server) -> None:
+    lines = log_in_together(small, "wrong")
+    small.open("slow-ann")
+    assert [line.read()["Success"] for line in lines] == [False] * 3
+    assert small.entered == ["slow-ann"] * 3
+    for line in lines:
+        line.close()
+
+
 def test_what_has_waited_too_long_is_answered_and_not_begun() -> None:
     with Server(Limits(threads=1, patience_s=0.05)) as server:
         lines = [server.connect() for _ in range(2)]
