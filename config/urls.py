@@ -10,6 +10,8 @@ from config.measurements import export_view
 from counters.api.urls import urlpatterns_with as counters_urls
 from timeseries.api.urls import urlpatterns_with as timeseries_urls
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", pages.home, name="home"),
     path("healthz", health.healthz_view),
