@@ -35,6 +35,7 @@ DOCUMENT = json.loads(
     )
 )
 schema = schemathesis.openapi.from_dict(DOCUMENT)
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
