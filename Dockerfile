@@ -39,6 +39,7 @@ COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY manage.py ./
 COPY runtime runtime
+COPY commons commons
 COPY accounts accounts
 COPY adserver adserver
 COPY counters counters

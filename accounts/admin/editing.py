@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 from accounts import services
-from accounts.admin.lists import device_words
+from accounts.admin.words import device_words
 from accounts.models import Session, User
 from accounts.pictures import picture_remove
 from accounts.selectors import person_of

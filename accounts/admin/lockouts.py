@@ -11,9 +11,10 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from accounts import services
-from accounts.admin.lists import LongList, ReadOnly, moment_words
+from accounts.admin.words import when_words
 from accounts.models import Lockout
 from accounts.names import username_key
+from commons.lists import LongList, ReadOnly
 
 _STATES = [("locked", "Locked now"), ("counted", "Failures only")]
 
@@ -74,12 +75,12 @@ class LockoutAdmin(ReadOnly, LongList):
     @display(description="Locked until", ordering="locked_until")
     def until_shown(self, lockout: Lockout) -> str:
         """The end of it; nothing when it is over."""
-        return moment_words(lockout.locked_until) if lockout.is_locked else "–"
+        return when_words(lockout.locked_until) if lockout.is_locked else "–"
 
     @display(description="Last failure", ordering="last_failure_at")
     def last_shown(self, lockout: Lockout) -> str:
         """When it last went wrong."""
-        return moment_words(lockout.last_failure_at)
+        return when_words(lockout.last_failure_at)
 
     @admin.action(description="Unlock", permissions=["unlock"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:

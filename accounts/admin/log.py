@@ -11,9 +11,10 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from accounts.admin.lists import LongList, ReadOnly, moment_words
+from accounts.admin.words import when_words
 from accounts.models import AuditEvent
 from accounts.names import username_key
+from commons.lists import LongList, ReadOnly
 
 _COLOURS = {
     AuditEvent.Kind.REGISTER: "create",
@@ -84,7 +85,7 @@ class AuditEventAdmin(ReadOnly, LongList):
     @display(description="When", ordering="id")
     def at_shown(self, event: AuditEvent) -> str:
         """When it happened."""
-        return moment_words(event.at)
+        return when_words(event.at)
 
     @display(description="What")
     def kind_shown(self, event: AuditEvent) -> str:

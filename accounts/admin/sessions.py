@@ -12,9 +12,10 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from accounts import services
-from accounts.admin.lists import LongList, ReadOnly, device_words, moment_words
+from accounts.admin.words import device_words, when_words
 from accounts.models import Session
 from accounts.names import username_key
+from commons.lists import LongList, ReadOnly
 
 _STATES = [("live", "Live"), ("over", "Over")]
 
@@ -86,17 +87,17 @@ class SessionAdmin(ReadOnly, LongList):
     @display(description="Logged in", ordering="id")
     def created_shown(self, session: Session) -> str:
         """When it began."""
-        return moment_words(session.created_at)
+        return when_words(session.created_at)
 
     @display(description="Last used")
     def used_shown(self, session: Session) -> str:
         """When it was last used, a minute or so behind."""
-        return moment_words(session.last_used_at)
+        return when_words(session.last_used_at)
 
     @display(description="Ends")
     def expires_shown(self, session: Session) -> str:
         """When it ends at the latest, or did."""
-        return moment_words(session.ended_at or session.expires_at)
+        return when_words(session.ended_at or session.expires_at)
 
     @admin.action(description="Log out", permissions=["end"])
     def end(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:

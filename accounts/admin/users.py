@@ -15,11 +15,12 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts.admin.editing import UserEditing
 from accounts.admin.groups import ShortLists
-from accounts.admin.lists import LongList, moment_words
 from accounts.admin.tokens import token_view
+from accounts.admin.words import when_words
 from accounts.models import User
 from accounts.names import username_key
 from accounts.pictures import picture_url
+from commons.lists import LongList
 
 
 @admin.register(User)
@@ -79,7 +80,7 @@ class UserAdmin(UserEditing, ShortLists, LongList, DjangoUserAdmin, ModelAdmin):
     @display(description="Last login", ordering="last_login")
     def seen_shown(self, user: User) -> str:
         """When the person last logged in, written as every time of the admin."""
-        return moment_words(user.last_login)
+        return when_words(user.last_login)
 
     @display(description="Picture")
     def picture_shown(self, user: User) -> str:

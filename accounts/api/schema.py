@@ -1,11 +1,13 @@
 """What the OpenAPI schema says about each endpoint: bodies, and every answer."""
 
+from functools import partial
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 
 from accounts.api import shapes
+from commons.schema import faults, retry_after
 
 _MEANINGS = {
     400: "The request is not valid; `msg` names the field and says why.",
@@ -17,6 +19,7 @@ _MEANINGS = {
     429: "Too many failures; again after `Retry-After` s.",
     503: "A store is away, or too much at once; nothing was done. Again after `Retry-After` s.",
 }
+_faults = partial(faults, shapes.AccountFault, _MEANINGS)
 _BODY = (400, 413, 415, 503)
 
 
@@ -31,23 +34,6 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": "The token of a login."}
 
 
-def _faults(*statuses: int) -> dict[int, OpenApiResponse]:
-    return {
-        status: OpenApiResponse(shapes.AccountFault, description=_MEANINGS[status])
-        for status in statuses
-    }
-
-
-def _retry_after(*statuses: int) -> OpenApiParameter:
-    return OpenApiParameter(
-        "Retry-After",
-        {"type": "integer"},
-        OpenApiParameter.HEADER,
-        description="Seconds to wait.",
-        response=list(statuses),
-    )
-
-
 def _endpoint(name: str, summary: str, answers: dict[int, Any], **more: Any) -> dict[str, Any]:
     """What `extend_schema` takes."""
     waits = [status for status in (429, 503) if status in answers]
@@ -55,7 +41,7 @@ def _endpoint(name: str, summary: str, answers: dict[int, Any], **more: Any) -> 
         "operation_id": name,
         "summary": summary,
         "tags": ["people"],
-        "parameters": [_retry_after(*waits)],
+        "parameters": [retry_after(*waits)],
         "responses": answers,
         **more,
     }

@@ -6,14 +6,11 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin
 
 from adserver.admin import bulk, changes, transfer, visitor
 from adserver.admin.actions import AdActions
 from adserver.admin.columns import AdColumns
 from adserver.admin.filters import (
-    CappedPaginator,
-    CountedOnce,
     CountryFilter,
     GenderFilter,
     PlatformFilter,
@@ -23,28 +20,23 @@ from adserver.admin.form import AdForm, zone_words
 from adserver.admin.writing import AdWriting
 from adserver.models import Ad
 from adserver.selectors import ads_matching
+from commons.lists import LongList
 
 _TARGETING = (("age_start", "age_end"), ("gender", "platform"), "country")
 _STATUS = (("state_shown", "served_shown"), ("version", "id"), ("created_shown", "updated_shown"))
 
 
 @admin.register(Ad)
-class AdAdmin(AdColumns, AdActions, AdWriting, ModelAdmin):
+class AdAdmin(AdColumns, AdActions, AdWriting, LongList):
     """Ads, for people who work with them all day."""
 
     form = AdForm
     list_display = ("title", "state_shown", "flight_shown", "targeting_shown", "updated_shown")
     list_filter = (StateFilter, CountryFilter, GenderFilter, PlatformFilter)
-    list_filter_submit = True
-    list_filter_sheet = True
-    list_fullwidth = True
-    list_per_page = 50
     list_max_show_all = 200
     list_before_template = "admin/adserver/ad/states.html"
     # Newest first: an id begins with the time it was made.
     ordering = ("-id",)
-    paginator = CappedPaginator
-    show_full_result_count = False
     search_fields = ("title", "content")
     search_help_text = "Title, content or id"
     warn_unsaved_form = True
@@ -64,10 +56,6 @@ class AdAdmin(AdColumns, AdActions, AdWriting, ModelAdmin):
         ("import/", "adserver_ad_import", transfer.import_view),
         ("import/example/", "adserver_ad_import_example", transfer.example_view),
     )
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
-        """The list that counts only once."""
-        return CountedOnce
 
     def get_fieldsets(self, request: HttpRequest, obj: Ad | None = None) -> Any:
         """What the ad says, when, for whom; and for an ad that exists, how it stands."""

@@ -20,9 +20,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget
 
 from adserver import services
-from adserver.admin.words import actor_of, moment_words
+from adserver.admin.words import actor_of
 from adserver.models import Ad
 from adserver.records import Actor, InvalidAdError
+from commons.words import moment_words
 
 ADS_MAX = 10_000
 _DAYS_MAX = 3_650

@@ -14,14 +14,15 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from adserver.admin.filters import CappedPaginator, Choices, CountedOnce
-from adserver.admin.words import moment_words, value_words
+from adserver.admin.filters import Choices
+from adserver.admin.words import value_words
 from adserver.models import Ad, AdChange
 from adserver.selectors import HistoryEntry, ad_history, ad_history_count
+from commons.lists import LongList
+from commons.words import moment_words
 
 _VERSION_DIGITS_MAX = 18
 _ENTRIES_SHOWN = 200
@@ -62,26 +63,16 @@ class SinceFilter(DropdownFilter):
 
 
 @admin.register(AdChange)
-class AdChangeAdmin(ModelAdmin):
+class AdChangeAdmin(LongList):
     """Everything that was ever done to an ad, newest first. To be read, not written."""
 
     list_display = ("version", "at_shown", "who_shown", "operation_shown", "ad_shown")
     list_display_links = None
     list_filter = (OperationFilter, SinceFilter)
-    list_filter_submit = True
-    list_filter_sheet = True
-    list_fullwidth = True
-    list_per_page = 50
     ordering = ("-version",)
     actions = None
-    paginator = CappedPaginator
-    show_full_result_count = False
     search_fields = ("actor_label",)
     search_help_text = "Who, an ad's id, or a version"
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
-        """The list that counts only once."""
-        return CountedOnce
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AdChange]:
         """The entries with the ad's title, without the rest of the ad."""

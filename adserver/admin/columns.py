@@ -5,10 +5,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from adserver.admin.words import clock_words, moment_words, state_badge, targeting_words
+from adserver.admin.words import clock_words, state_badge, targeting_words
 from adserver.catalog import process_index
 from adserver.models import Ad, record_of
 from adserver.records import render
+from commons.words import moment_words
 
 
 class AdColumns:

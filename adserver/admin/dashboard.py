@@ -8,9 +8,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from adserver.admin.changes import ad_title, operation_badge, titled_changes
-from adserver.admin.words import distance_words, moment_words, targeting_words
+from adserver.admin.words import distance_words, targeting_words
 from adserver.catalog import process_index
 from adserver.models import Ad
+from commons.words import moment_words
 
 _SOON = timedelta(hours=24)
 _ROWS = 8

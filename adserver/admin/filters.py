@@ -1,43 +1,16 @@
-"""The ads list's filters and its count, so that a hundred thousand ads are one quick page."""
+"""The ads list's filters."""
 
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 from unfold.contrib.filters.admin import DropdownFilter
-from unfold.views import ChangeList
 
 from adserver.admin.words import GENDER_NAMES, PLATFORM_NAMES, country_choices
 from adserver.models import Ad
 from adserver.selectors import ads_matching
 
 Choices = list[tuple[str, str]]
-COUNT_MAX = 100_000
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic when it runs
-    """Counts no further than `COUNT_MAX` rows: nobody turns that many pages, and counting a
-    million on every click would be most of the page's time.
-    """
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows there are, at most `COUNT_MAX`."""
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows.order_by()[:COUNT_MAX].count()
-
-
-class CountedOnce(ChangeList):
-    """A list that knows the number of its rows, and never asks how many there are without the
-    filters.
-    """
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Count and read one page."""
-        super().get_results(request)
-        self.full_result_count = self.result_count
 
 
 class _MatchingFilter(DropdownFilter):

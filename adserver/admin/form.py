@@ -15,7 +15,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from adserver.admin.words import GENDER_NAMES, PLATFORM_NAMES, country_choices, moment_words
+from adserver.admin.words import GENDER_NAMES, PLATFORM_NAMES, country_choices
 from adserver.models import Ad, record_of
 from adserver.records import (
     AGE_MAX,
@@ -28,6 +28,7 @@ from adserver.records import (
     parse_fields,
 )
 from adserver.selectors import HistoryEntry, ad_history
+from commons.words import moment_words
 from runtime.errors import ConflictError
 
 _REQUIRED = {"required": "is required"}

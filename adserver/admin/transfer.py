@@ -24,11 +24,12 @@ from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from adserver.admin.words import actor_of, moment_words, targeting_words
+from adserver.admin.words import actor_of, targeting_words
 from adserver.models import Ad, record_of
 from adserver.records import AdFields
 from adserver.rows import RowError, RowsError, check_rows, rows_from_csv, rows_to_csv
 from adserver.services import IMPORT_ROWS_MAX, ads_import
+from commons.words import moment_words
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
 _ROWS_SHOWN = 100

@@ -19,13 +19,11 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelect2Widget
 
-from adserver.admin.filters import CappedPaginator
 from adserver.admin.words import (
     GENDER_NAMES,
     PLATFORM_NAMES,
     age_words,
     country_choices,
-    moment_words,
     targeting_words,
 )
 from adserver.catalog import lookup_ads, process_index
@@ -34,6 +32,8 @@ from adserver.models import Ad, record_of
 from adserver.records import AdRecord, epoch_us, parse_record
 from adserver.selectors import ads_matching, catalog_version
 from adserver.targeting import exclusions
+from commons.lists import CappedPaginator
+from commons.words import moment_words
 
 _PARAMETERS = ("age", "country", "gender", "platform", "offset", "limit")
 _LISTS = ("country", "gender", "platform")

@@ -5,12 +5,12 @@ from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html
 from django_countries import countries
 
 from adserver.models import Ad
 from adserver.records import AGE_MAX, AGE_MIN, Actor, AdFields, AdRecord, parse_time
+from commons.words import moment_words
 
 GENDER_NAMES = {"F": "Female", "M": "Male"}
 PLATFORM_NAMES = {"android": "Android", "ios": "iOS", "web": "Web"}
@@ -51,18 +51,6 @@ def age_words(first: int, last: int) -> str:
     return f"up to {last}" if first == AGE_MIN else f"{first}–{last}"
 
 
-def moment_words(moment: datetime) -> str:
-    """A time in the admin's zone, to the minute: `21 Nov 2026 07:40`.
-
-    In UTC where the calendar ends before the zone's clock does.
-    """
-    try:
-        local = timezone.localtime(moment)
-    except OverflowError:
-        local = moment
-    return f"{local.day} {local:%b} {local.year:04d} {local:%H:%M}"
-
-
 def distance_words(distance: timedelta) -> str:
     """A length of time in its largest unit: `3 days`, `1 hour`, `less than a minute`."""
     seconds = abs(distance.total_seconds())
@@ -93,7 +81,7 @@ def value_words(name: str, value: Any) -> str:
         return "—"
     if name in ("start_at", "end_at"):
         moment = parse_time(value)
-        return f"{moment_words(moment)}:{moment:%S}"
+        return moment_words(moment, seconds=True)
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "everybody"
     return str(value) if value != "" else "(empty)"

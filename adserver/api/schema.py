@@ -1,5 +1,6 @@
 """What the OpenAPI schema says about each endpoint: parameters, bodies, every answer."""
 
+from functools import partial
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -20,6 +21,7 @@ from adserver.countries import COUNTRIES
 from adserver.fastpath import LIMIT_DEFAULT, LIMIT_MAX
 from adserver.records import GENDERS, PLATFORMS, VISITOR_AGE_MAX
 from adserver.services import IMPORT_ROWS_MAX
+from commons.schema import answer_header, faults, retry_after
 
 _MEANINGS = {
     400: "The request is not valid; `msg` names the field and says why.",
@@ -30,15 +32,10 @@ _MEANINGS = {
     415: "The body is of another type.",
     503: "No database, or a long import in the way; nothing accepted. Again after `Retry-After` s.",
 }
+_faults = partial(faults, shapes.Fault, _MEANINGS)
 _READ = (400, 401, 403, 503)
 _ITEM = (401, 403, 404, 503)
 _WRITE = (400, 401, 403, 413, 415, 503)
-
-
-def _faults(*statuses: int) -> dict[int, OpenApiResponse]:
-    return {
-        status: OpenApiResponse(shapes.Fault, description=_MEANINGS[status]) for status in statuses
-    }
 
 
 def _number(
@@ -54,18 +51,12 @@ def _choice(name: str, values: Any, what: str, default: str | None = None) -> Op
     return OpenApiParameter(name, str, enum=list(values), description=what, default=default)
 
 
-def _header(name: str, kind: Any, what: str, *statuses: int) -> OpenApiParameter:
-    return OpenApiParameter(
-        name, kind, OpenApiParameter.HEADER, description=what, response=list(statuses)
-    )
-
-
 def _version(status: int) -> OpenApiParameter:
     what = "The catalog's version: the one that answered, or the one with this write in it."
-    return _header("X-Catalog-Version", {"type": "integer", "minimum": 0}, what, status)
+    return answer_header("X-Catalog-Version", {"type": "integer", "minimum": 0}, what, status)
 
 
-_RETRY_AFTER = _header("Retry-After", {"type": "integer"}, "Seconds to wait.", 503)
+_RETRY_AFTER = retry_after(503)
 _PAGING = [
     _number("page", 1, PAGE_MAX, 1, "Beyond the last page: 404."),
     _number("page_size", 1, PAGE_SIZE_MAX, PAGE_SIZE_DEFAULT, "Entries on a page."),
@@ -152,7 +143,7 @@ create = extend_schema(
     request=shapes.AdInput,
     parameters=[
         _version(201),
-        _header("Location", OpenApiTypes.URI, "Where the new ad is.", 201),
+        answer_header("Location", OpenApiTypes.URI, "Where the new ad is.", 201),
         _RETRY_AFTER,
     ],
     responses={201: shapes.OperatorAd, **_faults(*_WRITE)},

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from django.utils import timezone
 
-from counters.admin.words import number_words
+from commons.words import number_words
 from counters.queries import Granularity, Window
 
 _LABEL: dict[Granularity, str] = {"minute": "%H:%M", "hour": "%-d %b %H:%M", "day": "%-d %b"}

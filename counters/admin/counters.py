@@ -13,11 +13,12 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.decorators import display
 
+from commons.lists import LongList, ReadOnly
+from commons.words import number_words
 from counters import selectors
 from counters.admin.chart import chart
 from counters.admin.lag import lag_card
-from counters.admin.lists import ReadOnlyAdmin
-from counters.admin.words import moment_words, number_words
+from counters.admin.words import second_words
 from counters.models import Counter, DeadLetter
 from counters.queries import (
     GRANULARITIES,
@@ -28,7 +29,7 @@ from counters.queries import (
 
 
 @admin.register(Counter)
-class CounterAdmin(ReadOnlyAdmin):
+class CounterAdmin(ReadOnly, LongList):
     """Every counter, by key."""
 
     list_display = ("key", "value_shown", "updated_shown")
@@ -83,7 +84,7 @@ class CounterAdmin(ReadOnlyAdmin):
     @display(description="Last counted")
     def updated_shown(self, counter: Counter) -> str:
         """When the total last grew."""
-        return moment_words(counter.updated_at)
+        return second_words(counter.updated_at)
 
 
 def _page(request: HttpRequest, key: UUID) -> dict[str, Any]:
@@ -94,8 +95,8 @@ def _page(request: HttpRequest, key: UUID) -> dict[str, Any]:
         "title": "Counter",
         "key": key,
         "total": number_words(total.value),
-        "as_of": moment_words(total.as_of),
-        "updated": moment_words(counter.updated_at if counter else None),
+        "as_of": second_words(total.as_of),
+        "updated": second_words(counter.updated_at if counter else None),
         "dead": DeadLetter.objects.filter(key=key, replayed_at=None).count(),
         "granularities": GRANULARITIES,
         "granularity": request.GET.get("granularity") or "hour",

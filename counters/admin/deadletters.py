@@ -9,9 +9,10 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 
+from commons.lists import LongList, ReadOnly
+from commons.words import number_words
 from counters import services
-from counters.admin.lists import ReadOnlyAdmin
-from counters.admin.words import moment_words, number_words
+from counters.admin.words import second_words
 from counters.models import DeadLetter
 from counters.queries import InvalidQuestionError, parse_key
 
@@ -51,13 +52,12 @@ class ReasonFilter(DropdownFilter):
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnlyAdmin):
+class DeadLetterAdmin(ReadOnly, LongList):
     """What could not be counted, newest first."""
 
     list_display = ("reason_shown", "counter_shown", "value_shown", "when_shown", "state_shown")
     list_display_links = None
     list_filter = (StateFilter, ReasonFilter)
-    list_filter_submit = True
     list_filter_sheet = True
     ordering = ("-last_at", "-id")
     actions = ("replay",)
@@ -114,7 +114,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     @display(description="Last seen")
     def when_shown(self, letter: DeadLetter) -> str:
         """When it last happened, and how often it did."""
-        when = moment_words(letter.last_at)
+        when = second_words(letter.last_at)
         return when if letter.times == 1 else f"{when}, {number_words(letter.times)} times"
 
     @display(description="State")
@@ -125,6 +125,6 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         return format_html(
             '<span class="ah-badge ah-badge-create">replayed</span><br>'
             '<span class="ah-muted">{} by {}</span>',
-            moment_words(letter.replayed_at),
+            second_words(letter.replayed_at),
             letter.replayed_by_label,
         )

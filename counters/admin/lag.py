@@ -4,8 +4,9 @@ from typing import Any
 
 import redis
 
+from commons.words import bytes_words, number_words
 from counters import selectors
-from counters.admin.words import bytes_words, number_words, seconds_words
+from counters.admin.words import seconds_words
 
 
 def lag_card() -> dict[str, Any]:

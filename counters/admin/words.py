@@ -1,25 +1,16 @@
-"""How the pages put numbers, times and lags into words."""
+"""How the pages put times and lags into words."""
 
 from datetime import datetime
-from decimal import Decimal
 
-from django.utils import timezone
+from commons.words import moment_words
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _TEN = 10
 
 
-def number_words(number: int | Decimal | None) -> str:
-    """A whole number with its thousands apart, where a line may break; `—` for none."""
-    return "—" if number is None else f"{int(number):,}".replace(",", "\u2009")
-
-
-def moment_words(moment: datetime | None) -> str:
-    """A time in the admin's zone, to the second; `—` for none."""
-    if moment is None:
-        return "—"
-    local = timezone.localtime(moment)
-    return f"{local.day} {local:%b} {local.year:04d} {local:%H:%M:%S}"
+def second_words(moment: datetime | None) -> str:
+    """A time in the admin's zone, to the second."""
+    return moment_words(moment, seconds=True)
 
 
 def seconds_words(seconds: float | None) -> str:
@@ -33,15 +24,3 @@ def seconds_words(seconds: float | None) -> str:
         if seconds >= 2 * size_s:
             return f"{int(seconds // size_s)} {unit}"
     return f"{int(seconds)} s"
-
-
-def bytes_words(size_bytes: int | None) -> str:
-    """A size: `812 B`, `3.2 MiB`; `unknown` for none."""
-    if size_bytes is None:
-        return "unknown"
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"

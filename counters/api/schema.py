@@ -1,16 +1,16 @@
 """What the OpenAPI schema says about the counters' endpoints."""
 
-from typing import Any
+from functools import partial
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
-    OpenApiResponse,
     extend_schema,
 )
 from rest_framework.serializers import ListSerializer
 
+from commons.schema import faults, retry_after
 from counters.api import shapes
 from counters.queries import GRANULARITIES, GRANULARITY_DEFAULT, KEYS_MAX
 from counters.records import BATCH_MAX, IDEMPOTENCY_KEY_CHARACTERS_MAX
@@ -22,30 +22,19 @@ _MEANINGS = {
     429: "Too many requests; again after `Retry-After` s.",
     503: "A store is down or full, nothing was accepted; again after `Retry-After` s.",
 }
+_faults = partial(faults, shapes.CounterFault, _MEANINGS)
 _WRITE = (400, 401, 413, 429, 503)
 _READ = (400, 503)
 
 
-def _faults(*statuses: int) -> dict[int, OpenApiResponse]:
-    return {
-        status: OpenApiResponse(shapes.CounterFault, description=_MEANINGS[status])
-        for status in statuses
-    }
-
-
-def _header(name: str, kind: Any, what: str, *statuses: int) -> OpenApiParameter:
-    return OpenApiParameter(
-        name, kind, OpenApiParameter.HEADER, description=what, response=list(statuses) or False
-    )
-
-
-_IDEMPOTENCY_KEY = _header(
+_IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARACTERS_MAX},
-    "What is sent again under the same key within 24 hours counts once.",
+    OpenApiParameter.HEADER,
+    description="What is sent again under the same key within 24 hours counts once.",
 )
-_RETRY_AFTER = _header("Retry-After", {"type": "integer"}, "Seconds to wait.", 429, 503)
-_RETRY_READ = _header("Retry-After", {"type": "integer"}, "Seconds to wait.", 503)
+_RETRY_AFTER = retry_after(429, 503)
+_RETRY_READ = retry_after(503)
 _KEY = OpenApiParameter("key", OpenApiTypes.UUID, OpenApiParameter.PATH)
 _EXAMPLE = {"key": "7d6b1f2e-5f0c-4c0e-9d3a-0f3f1a6f6a11", "value": 3}
 

@@ -76,7 +76,7 @@ def test_the_number_of_queries_does_not_grow(client_op, django_assert_num_querie
 
 
 def test_counts_no_further_than_its_limit(client_op, monkeypatch):
-    monkeypatch.setattr("adserver.admin.filters.COUNT_MAX", 60)
+    monkeypatch.setattr("commons.lists.COUNT_MAX", 60)
     ads_import(rows=list(random_ads(count=80, now=timezone.now())), actor=SEED)
     changelist = client_op.get(LIST).context["cl"]
     assert (changelist.result_count, changelist.paginator.num_pages) == (60, 2)

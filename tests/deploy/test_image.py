@@ -62,7 +62,16 @@ def test_the_context_holds_what_is_copied_and_no_more():
 
 def test_the_tree_has_the_product_and_its_static_files(tree):
     assert {path.name for path in tree.iterdir()} == {
-        *("manage.py", "runtime", "accounts", "adserver", "counters", "timeseries", "deploy"),
+        *(
+            "manage.py",
+            "runtime",
+            "commons",
+            "accounts",
+            "adserver",
+            "counters",
+            "timeseries",
+            "deploy",
+        ),
         *("templates", "config", "staticfiles"),
     }
     manifest = tree / "staticfiles/staticfiles.json"

@@ -11,7 +11,6 @@ from django.test import Client
 from runtime.drain import Drained
 from runtime.redis_where import open_redis
 from runtime.stream import Appender
-from timeseries.admin.words import bytes_words, number_words
 from timeseries.opening import open_streams, open_writer
 from timeseries.records import Measurement, encode
 
@@ -103,22 +102,3 @@ def test_who_may_not_look(transactional_db):
     client = Client()
     client.force_login(user)
     assert client.get(LIST).status_code == 403
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "words"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (3 * 2**20, "3.0 MiB"),
-        (2**41, "2048 GiB"),
-    ],
-)
-def test_sizes(size_bytes, words):
-    assert bytes_words(size_bytes) == words
-
-
-@pytest.mark.parametrize(("number", "words"), [(0, "0"), (0.25, "0.2"), (9999.6, "10\u2009000")])
-def test_numbers(number, words):
-    assert number_words(number) == words

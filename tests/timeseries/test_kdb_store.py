@@ -175,7 +175,16 @@ def test_the_command_needs_an_address() -> None:
 
 def test_only_the_stores_modules_need_the_client() -> None:
     needs = re.compile(r"^\s*(?:from|import) (?:kola|polars)\b", re.MULTILINE)
-    rooms = ("accounts", "adserver", "config", "counters", "devstack", "runtime", "timeseries")
+    rooms = (
+        "accounts",
+        "adserver",
+        "commons",
+        "config",
+        "counters",
+        "devstack",
+        "runtime",
+        "timeseries",
+    )
     importing = {
         str(path.relative_to(ROOT))
         for room in rooms

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from timeseries.admin.words import moment_words
+from timeseries.admin.words import time_words
 from timeseries.records import Query, Series
 from timeseries.selectors import ask_store
 
@@ -27,9 +27,9 @@ def chart(tag: str, span: str) -> dict[str, Any]:
     query = Query(tag, end_ns - SPANS_S[span] * _NS_PER_S, end_ns, _SAMPLES, "last")
     series = ask_store(lambda reader: reader.sample(query))
     width = max((len(each.values) for each in series.samples if each.values), default=0)
-    labels = [moment_words(each.time) for each in series.samples]
+    labels = [time_words(each.time) for each in series.samples]
     rows = [
-        (moment_words(each.time), ", ".join(f"{value:g}" for value in each.values))
+        (time_words(each.time), ", ".join(f"{value:g}" for value in each.values))
         for each in reversed(series.samples)
         if each.values
     ]

@@ -11,11 +11,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
-from unfold.admin import ModelAdmin
 
+from commons.lists import ReadOnly
+from commons.words import bytes_words, number_words
 from timeseries import selectors
 from timeseries.admin.chart import SPANS_S, chart
-from timeseries.admin.words import bytes_words, moment_words, number_words
+from timeseries.admin.words import time_words
 from timeseries.models import Tag
 from timeseries.records import StoreAwayError, UnknownTagError
 
@@ -25,20 +26,8 @@ _AWAY = "The store does not answer."
 
 
 @admin.register(Tag)
-class TagAdmin(ModelAdmin):
+class TagAdmin(ReadOnly):
     """One page for all tags, whatever store keeps them, and one for each."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes by hand."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes by hand."""
-        return False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -97,7 +86,7 @@ def _overview(request: HttpRequest) -> dict[str, Any]:
         "measurements": number_words(sum(each.count for each in summaries)),
         "page": page,
         "rows": [
-            (each.tag, moment_words(each.first_ns), moment_words(each.last_ns), each.count)
+            (each.tag, time_words(each.first_ns), time_words(each.last_ns), each.count)
             for each in page
         ],
     }
@@ -122,7 +111,7 @@ def _partitions() -> dict[str, Any]:
         "rate": number_words(selectors.rate_per_s()),
         "stored": bytes_words(sum(each.size_bytes for each in sizes)),
         "partitions": [
-            (moment_words(each.low_ns), _rows_words(each.rows), bytes_words(each.size_bytes))
+            (time_words(each.low_ns), _rows_words(each.rows), bytes_words(each.size_bytes))
             for each in sizes[:_PARTITIONS_MAX]
         ],
         "more_partitions": max(0, len(sizes) - _PARTITIONS_MAX),

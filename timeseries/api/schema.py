@@ -1,16 +1,17 @@
 """What the OpenAPI schema says about the time series' endpoints."""
 
+from functools import partial
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
-    OpenApiResponse,
     extend_schema,
 )
 from rest_framework.serializers import ListSerializer
 
+from commons.schema import faults, retry_after
 from timeseries.api import shapes
 from timeseries.grafana import TAGS_MAX
 from timeseries.messages import BATCH_MAX
@@ -30,25 +31,9 @@ _MEANINGS = {
     429: "Too many requests; again after `Retry-After` s.",
     503: "A store is down, full or too slow; again after `Retry-After` s. Nothing was accepted.",
 }
+_faults = partial(faults, shapes.SeriesFault, _MEANINGS)
 _WRITE = (400, 401, 413, 429, 503)
 _READ = (400, 404, 503)
-
-
-def _faults(*statuses: int) -> dict[int, OpenApiResponse]:
-    return {
-        status: OpenApiResponse(shapes.SeriesFault, description=_MEANINGS[status])
-        for status in statuses
-    }
-
-
-def _retry_after(*statuses: int) -> OpenApiParameter:
-    return OpenApiParameter(
-        "Retry-After",
-        {"type": "integer"},
-        OpenApiParameter.HEADER,
-        description="Seconds to wait.",
-        response=list(statuses),
-    )
 
 
 def _number(
@@ -79,7 +64,7 @@ save = extend_schema(
     tags=["time series"],
     auth=[],
     request=shapes.Message,
-    parameters=[_retry_after(429, 503)],
+    parameters=[retry_after(429, 503)],
     responses={200: shapes.Saved, **_faults(*_WRITE)},
     examples=[
         OpenApiExample(
@@ -99,7 +84,7 @@ save_batch = extend_schema(
         "application/json": ListSerializer(child=shapes.Message(), max_length=BATCH_MAX),
         "application/x-ndjson": OpenApiTypes.STR,
     },
-    parameters=[_retry_after(429, 503)],
+    parameters=[retry_after(429, 503)],
     responses={200: shapes.BatchSaved, **_faults(*_WRITE)},
 )
 
@@ -108,7 +93,7 @@ sample = extend_schema(
     summary="Samples of a tag",
     tags=["time series"],
     auth=[],
-    parameters=[_TAG, _START, _END, _SAMPLES, _AGGREGATE, _retry_after(503)],
+    parameters=[_TAG, _START, _END, _SAMPLES, _AGGREGATE, retry_after(503)],
     responses={200: shapes.Samples, **_faults(*_READ)},
 )
 
@@ -117,7 +102,7 @@ tags = extend_schema(
     summary="All tags",
     tags=["time series"],
     auth=[],
-    parameters=[_retry_after(503)],
+    parameters=[retry_after(503)],
     responses={200: shapes.Tags, **_faults(503)},
 )
 
@@ -131,7 +116,7 @@ export = extend_schema(
         _START,
         _END,
         OpenApiParameter("format", str, enum=["csv", "ndjson"], default="csv"),
-        _retry_after(503),
+        retry_after(503),
     ],
     responses={
         (200, "text/csv"): OpenApiTypes.STR,
@@ -164,7 +149,7 @@ grafana_rows = extend_schema(
         _number("to", TIME_MAX_NS // 1_000_000, "Milliseconds since 1970: `${__to}`."),
         _SAMPLES,
         _AGGREGATE,
-        _retry_after(503),
+        retry_after(503),
     ],
     responses={200: OpenApiTypes.OBJECT, **_faults(*_READ)},
 )
@@ -173,7 +158,7 @@ _METRICS: dict[str, Any] = {
     "tags": ["Grafana"],
     "auth": [],
     "request": OpenApiTypes.OBJECT,
-    "parameters": [_retry_after(503)],
+    "parameters": [retry_after(503)],
     "responses": {200: {"type": "array", "items": _TAG_SHAPE}, **_faults(503)},
 }
 grafana_metrics = extend_schema(
@@ -189,6 +174,6 @@ grafana_query = extend_schema(
     tags=["Grafana"],
     auth=[],
     request=shapes.GrafanaPanel,
-    parameters=[_retry_after(503)],
+    parameters=[retry_after(503)],
     responses={200: shapes.GrafanaSeries(many=True), **_faults(*_READ)},
 )

@@ -1,4 +1,4 @@
-"""What the lists of counters and dead letters have in common: read only, quick at any size."""
+"""Lists in the admin that may be very long: ten million rows are one quick page."""
 
 from typing import Any
 
@@ -9,11 +9,13 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-COUNT_MAX = 10_000
+COUNT_MAX = 100_000
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic when it runs
-    """Counts no further than `COUNT_MAX` rows: counting ten million would take the page's time."""
+    """Counts no further than `COUNT_MAX` rows: nobody turns that many pages, and counting all on
+    every click would be most of the page's time.
+    """
 
     @cached_property
     def count(self) -> int:
@@ -23,7 +25,9 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic when i
 
 
 class CountedOnce(ChangeList):
-    """A list that never asks how many rows there are without the filters."""
+    """A list that knows the number of its rows, and never asks how many there are without the
+    filters.
+    """
 
     def get_results(self, request: HttpRequest) -> None:
         """Count and read one page."""
@@ -31,26 +35,32 @@ class CountedOnce(ChangeList):
         self.full_result_count = self.result_count
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """A table that is written elsewhere."""
+class LongList(ModelAdmin):
+    """A list that is counted no further than needed, and not twice."""
 
-    list_fullwidth = True
-    list_per_page = 50
     paginator = CappedPaginator
     show_full_result_count = False
+    list_fullwidth = True
+    list_filter_sheet = True
+    list_filter_submit = True
+    list_per_page = 50
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
         """The list that counts only once."""
         return CountedOnce
 
+
+class ReadOnly(ModelAdmin):
+    """Rows that the product writes: people look, and have buttons for what they may do."""
+
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds by hand."""
+        """Nobody adds one by hand."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes by hand."""
+        """Nobody changes one by hand."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes by hand."""
+        """Nobody deletes one by hand."""
         return False

@@ -1,0 +1,23 @@
+"""Pieces of what the OpenAPI schema says about endpoints."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+
+def faults(shape: Any, meanings: Mapping[int, str], *statuses: int) -> dict[int, OpenApiResponse]:
+    """Answers of these statuses with a body of that shape."""
+    return {status: OpenApiResponse(shape, description=meanings[status]) for status in statuses}
+
+
+def answer_header(name: str, kind: Any, what: str, *statuses: int) -> OpenApiParameter:
+    """A header of the answers with these statuses."""
+    return OpenApiParameter(
+        name, kind, OpenApiParameter.HEADER, description=what, response=list(statuses)
+    )
+
+
+def retry_after(*statuses: int) -> OpenApiParameter:
+    """That these answers say when to come again."""
+    return answer_header("Retry-After", {"type": "integer"}, "Seconds to wait.", *statuses)
