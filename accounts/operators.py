@@ -7,21 +7,28 @@ from django.db import transaction
 from rest_framework.authtoken.models import Token
 
 from accounts.models import User
+from accounts.names import username_key
 
 OPERATORS_GROUP = "Operators"
-_OPERATORS_MAY = ("add_ad", "change_ad", "delete_ad", "view_ad", "view_adchange")
+_OPERATORS_MAY = {
+    "adserver": ("add_ad", "change_ad", "delete_ad", "view_ad", "view_adchange"),
+    "counters": ("view_counter", "view_deadletter"),
+    "timeseries": ("view_tag",),
+}
 
 
 def operator_ensure(*, credentials: Callable[[], Mapping[str, str]]) -> bool:
-    """Make the first operator, with all permissions, when there is nobody yet; True when it did.
+    """Make the first operator, with all permissions, when there is none yet; True when it did.
 
     `credentials` gives `username`, `password` and `token`, and is asked only then. Where there are
-    people, it is theirs to say who works here: somebody renamed, dismissed or without a token since
-    stays so.
+    operators, it is theirs to say who works here: somebody renamed, dismissed or without a token
+    since stays so. People who registered are no operators, but keep their name.
     """
-    if User.objects.exists():
+    if User.objects.filter(is_staff=True).exists():
         return False
     given = credentials()
+    if User.objects.filter(username_key=username_key(given["username"])).exists():
+        return False
     with transaction.atomic():
         user = User.objects.create_superuser(given["username"], password=given["password"])
         Token.objects.create(user=user, key=given["token"])
@@ -43,14 +50,16 @@ def token_revoke(*, user: User) -> None:
 
 
 def operators_group_ensure() -> None:
-    """Make the group `Operators` exist: everything about ads, nothing about people.
+    """Make the group `Operators` exist: everything about ads, a look at counters and time series,
+    nothing about people.
 
     A group that exists keeps the permissions it has: somebody may have changed them since.
     """
     group, created = Group.objects.get_or_create(name=OPERATORS_GROUP)
     if created:
-        group.permissions.set(
-            Permission.objects.filter(
-                content_type__app_label="adserver", codename__in=_OPERATORS_MAY
+        for app_label, codenames in _OPERATORS_MAY.items():
+            group.permissions.add(
+                *Permission.objects.filter(
+                    content_type__app_label=app_label, codename__in=codenames
+                )
             )
-        )

@@ -31,6 +31,17 @@ def test_the_first_operator_may_do_everything_and_has_the_token(operator):
     assert operator.auth_token.key == CREDENTIALS["token"]
 
 
+def test_people_who_registered_before_are_no_operators(db):
+    services.user_register(username="ann", password="correct horse")
+    assert services.operator_ensure(credentials=lambda: CREDENTIALS)
+
+
+def test_nobody_s_name_is_taken_from_them(db):
+    services.user_register(username="Operator", password="correct horse")
+    ensure_again()
+    assert not User.objects.get().is_staff
+
+
 def test_a_password_that_was_changed_stays(operator):
     operator.set_password("another")
     operator.save()

@@ -106,6 +106,8 @@ def otto(db: None) -> Client:
 def test_the_operators_group_is_all_about_ads_and_nothing_about_people(otto):
     for page in ("ad/", "ad/add/", "ad/import/", "ad/visitor/", "adchange/"):
         assert otto.get(f"/admin/adserver/{page}").status_code == 200, page
+    for page in ("counters/counter/", "counters/deadletter/", "timeseries/tag/"):
+        assert otto.get(f"/admin/{page}").status_code == 200, page
     assert otto.get("/admin/accounts/user/").status_code == 403
     assert otto.get("/admin/auth/group/").status_code == 403
     assert otto.get(OWN).status_code == 200
@@ -115,7 +117,7 @@ def test_the_operators_group_is_all_about_ads_and_nothing_about_people(otto):
 def test_a_group_that_was_changed_stays_changed(db):
     operators_group_ensure()
     group = Group.objects.get(name=OPERATORS_GROUP)
-    assert group.permissions.count() == 5
+    assert group.permissions.count() == 8
     group.permissions.clear()
     operators_group_ensure()
     assert group.permissions.count() == 0
