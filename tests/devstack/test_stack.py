@@ -185,6 +185,13 @@ class TestRefused:
         assert "Traceback" not in done.stderr
         assert not (planned.data_directory / "postgres").exists(), "the named server was to be used"
 
+    @pytest.mark.parametrize("variable", ["REDIS_URL", "CACHE_REDIS_URL"])
+    def test_a_redis_that_does_not_answer(self, planned, variable):
+        done = run_and_end(planned, **{variable: "redis://127.0.0.1:1/0"})
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{variable}: Redis cannot be used: ")
+        assert done.stderr.count("\n") == 1
+
 
 class TestLeaving:
     """What is left after a stop, a kill, and a start after either."""
