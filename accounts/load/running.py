@@ -100,39 +100,61 @@ def run_load(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """Ask until the time is over, and every question that was due then is answered."""
-    outcome, lock = Outcome(), threading.Lock()
-    turns = itertools.count()
-    begun_s = clock()
-
-    def client() -> None:
-        answered: Counter[str] = Counter()
-        errors: Counter[str] = Counter()
-        chooser = random.Random()  # noqa: S311 - for load, not for secrets
-        while True:
-            now_s = clock()
-            due_s = begun_s + next(turns) / plan.rate if plan.rate else now_s
-            if due_s - begun_s >= plan.duration_s:
-                break
-            if due_s > now_s:
-                sleep(due_s - now_s)
-            try:
-                kind = _ask(door, plan, tokens, chooser)
-            except (LoadError, BusyError) as error:
-                errors[str(error) if len(errors) < _ERRORS_KEPT else "others"] += 1
-            else:
-                answered[kind] += 1
-                timings.observe(kind, clock() - due_s)
-        with lock:
-            outcome.answered.update(answered)
-            outcome.errors.update(errors)
-
-    threads = [threading.Thread(target=client) for _ in range(plan.clients)]
+    run = _Run(door, plan, tokens, timings, clock, sleep)
+    threads = [threading.Thread(target=run.client) for _ in range(plan.clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    outcome.took_s = clock() - begun_s
-    return outcome
+    run.outcome.took_s = clock() - run.begun_s
+    return run.outcome
+
+
+class _Run:
+    """What the clients of one run share: whose turn is when, and what came of it."""
+
+    def __init__(
+        self,
+        door: Door,
+        plan: Plan,
+        tokens: Sequence[str],
+        timings: Timings,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.outcome = Outcome()
+        self.begun_s = clock()
+        self._door, self._plan, self._tokens, self._timings = door, plan, tokens, timings
+        self._clock, self._sleep = clock, sleep
+        self._lock = threading.Lock()
+        self._turns = itertools.count()
+
+    def client(self) -> None:
+        """Ask whenever it is due, until the time is over."""
+        answered: Counter[str] = Counter()
+        errors: Counter[str] = Counter()
+        chooser = random.Random()  # noqa: S311 - for load, not for secrets
+        while (due_s := self._next_turn()) is not None:
+            try:
+                kind = _ask(self._door, self._plan, self._tokens, chooser)
+            except (LoadError, BusyError) as error:
+                errors[str(error) if len(errors) < _ERRORS_KEPT else "others"] += 1
+            else:
+                answered[kind] += 1
+                self._timings.observe(kind, self._clock() - due_s)
+        with self._lock:
+            self.outcome.answered.update(answered)
+            self.outcome.errors.update(errors)
+
+    def _next_turn(self) -> float | None:
+        """Wait for a turn; gives when it was due, None when the time is over."""
+        now_s, plan = self._clock(), self._plan
+        due_s = self.begun_s + next(self._turns) / plan.rate if plan.rate else now_s
+        if due_s - self.begun_s >= plan.duration_s:
+            return None
+        if due_s > now_s:
+            self._sleep(due_s - now_s)
+        return due_s
 
 
 def _ask(door: Door, plan: Plan, tokens: Sequence[str], chooser: random.Random) -> str:

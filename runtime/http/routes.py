@@ -99,9 +99,5 @@ class RouteTable:
         """The route of this method and raw path."""
         return self._routes.get((method, path))
 
-    def methods(self, path: bytes) -> list[bytes]:
-        """The methods that the raw path has routes for, in alphabetical order."""
-        return sorted(method for method, each in self._routes if each == path)
-
     def __iter__(self) -> Iterator[Route]:
         return iter(list(self._routes.values()))
