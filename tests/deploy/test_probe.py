@@ -38,10 +38,24 @@ def test_the_packets_are_healthy_when_they_answer(monkeypatch, capsys):
     assert "packets does not answer" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["worker"], ["api", "edge"]])
+@pytest.mark.parametrize("arguments", [[], ["redis"], ["api", "edge"]])
 def test_a_wrong_call_is_explained(capsys, arguments):
     assert probe.main(arguments) == 2
-    assert capsys.readouterr().err == "usage: python -m config.probe api|edge|packets|writer\n"
+    assert capsys.readouterr().err == (
+        "usage: python -m config.probe api|edge|packets|writer|worker|beat\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [(None, "does not answer\n"), ("redis://127.0.0.1:1/0", "the broker does not answer: ")],
+)
+def test_a_worker_that_is_gone_is_not_healthy(monkeypatch, capsys, url, said):
+    monkeypatch.setattr(probe, "TIMEOUT_S", 0.2)
+    if url is not None:
+        monkeypatch.setenv("CACHE_REDIS_URL", url)
+    assert probe.main(["worker"]) == 1
+    assert said in capsys.readouterr().out
 
 
 def test_asking_costs_no_start_of_django():
