@@ -59,10 +59,12 @@ AD_PAGES = {
 }
 
 
-def picture(page: Page, file: Path) -> None:
+def picture(page: Page, directory: Path | None, name: str) -> None:
+    """Nothing sticks out of the page and every field has a name; a picture if one is wanted."""
     page.wait_for_load_state("load")
     page.evaluate("document.fonts.ready.then(() => true)")
-    page.screenshot(path=file, full_page=True)
+    if directory is not None:
+        page.screenshot(path=directory / f"{name}.png", full_page=True)
     over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert over <= 0, f"{page.url} sticks out sideways by {over} px"
     assert page.evaluate(NAMELESS) == [], f"{page.url} has fields without a name"
@@ -102,17 +104,17 @@ def measured(stack: Stack) -> None:
         pytest.param(390, "light", marks=pytest.mark.drill),
     ],
 )
-def test_every_page(new_page: NewPage, screenshots: Path, width: int, scheme: str) -> None:
+def test_every_page(new_page: NewPage, screenshots: Path | None, width: int, scheme: str) -> None:
     page = new_page(width=width, scheme=scheme)
     page.goto(LIST)
     ad_id = page.locator("input[name=_selected_action]").first.get_attribute("value")
     urls = PAGES | {name: url.format(id=ad_id) for name, url in AD_PAGES.items()}
     for name, url in urls.items():
         page.goto(url)
-        picture(page, screenshots / f"{name}-{width}-{scheme}.png")
+        picture(page, screenshots, f"{name}-{width}-{scheme}")
     page.goto(f"{LIST}add/")
     page.get_by_role("button", name="Save", exact=True).click()
-    picture(page, screenshots / f"ad-mistakes-{width}-{scheme}.png")
+    picture(page, screenshots, f"ad-mistakes-{width}-{scheme}")
     page = new_page(logged_in=False, width=width, scheme=scheme)
     page.goto("/admin/login/")
-    picture(page, screenshots / f"login-{width}-{scheme}.png")
+    picture(page, screenshots, f"login-{width}-{scheme}")

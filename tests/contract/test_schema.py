@@ -36,7 +36,8 @@ DOCUMENT = json.loads(
 )
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 schemathesis.serializer.alias("application/x-ndjson", "text/plain")
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=100)
 
 
 def test_the_served_schema_is_the_tested_one(stack):
@@ -49,14 +50,25 @@ def test_the_served_schema_is_the_tested_one(stack):
 
 @schema.include(operation_id="ads_for_visitor").parametrize()
 @pytest.mark.parametrize("port", PORTS)
-@settings(FEW, max_examples=100)
+@settings(FEW, max_examples=50)
 def test_the_visitors_read(case, port, stack):
     case.call_and_validate(base_url=url_of(stack, port), checks=CHECKS)
 
 
 @schema.exclude(operation_id="ads_for_visitor").parametrize()
 @FEW
-def test_the_operators_endpoints(case, stack):
+def test_every_other_endpoint(case, stack):
+    ask(case, stack)
+
+
+@pytest.mark.drill
+@schema.parametrize()
+@MANY
+def test_every_endpoint_at_length(case, stack):
+    ask(case, stack)
+
+
+def ask(case, stack):
     headers = {"authorization": f"Token {stack.operator['token']}"}
     case.call_and_validate(
         base_url=stack.url, headers=headers, checks=CHECKS, excluded_checks=[ignored_auth]

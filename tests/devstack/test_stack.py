@@ -196,23 +196,26 @@ class TestRefused:
 class TestLeaving:
     """What is left after a stop, a kill, and a start after either."""
 
-    def test_a_stop_leaves_nothing_and_the_data_stays(self):
-        with Stack() as stack:
-            ad = json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"][0]
-            urls, operator = stack.state, stack.operator
-            assert len(stack.processes()) >= 7
-            assert stack.stop(signal.SIGINT) == 0
-            assert stack.processes() == []
-            assert not (stack.data_directory / "stack.json").exists()
-            assert "Traceback" not in "".join(stack.output)
-            stack.start()
-            assert ad in json.loads(get(f"{stack.edge_url}/api/v1/ad")[1])["ads"]
-            assert stack.operator == operator
-            assert stack.state["database_url"] == urls["database_url"]
-            stack.kill()
-            wait_until(lambda: not stack.processes(), timeout_s=60, what="nothing left")
-            stack.start()
-            assert ad in json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"]
+    def test_a_stop_leaves_nothing_and_the_data_stays(self, stack):
+        ad = json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"][0]
+        urls, operator = stack.state, stack.operator
+        assert len(stack.processes()) >= 7
+        assert stack.stop(signal.SIGINT) == 0
+        assert stack.processes() == []
+        assert not (stack.data_directory / "stack.json").exists()
+        assert "Traceback" not in "".join(stack.output)
+        stack.start()
+        assert ad in json.loads(get(f"{stack.edge_url}/api/v1/ad")[1])["ads"]
+        assert stack.operator == operator
+        assert stack.state["database_url"] == urls["database_url"]
+
+    @pytest.mark.drill
+    def test_a_kill_leaves_nothing_and_the_data_stays(self, stack):
+        ad = json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"][0]
+        stack.kill()
+        wait_until(lambda: not stack.processes(), timeout_s=60, what="nothing left")
+        stack.start()
+        assert ad in json.loads(get(f"{stack.url}/api/v1/ad")[1])["ads"]
 
 
 class TestDataDirectory:

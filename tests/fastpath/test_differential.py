@@ -323,29 +323,34 @@ def test_each_odd_length(length):
             check_all_ways(f"{head}{body}".encode())
 
 
+PLACES = [
+    "GET /hot?a{}b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /hot{}?a HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /hot?a=1 HTTP/1.1{}\r\nHost: a\r\n\r\n",
+    "GET /hot?a=1 HTTP/1.1\r\nHost: a{}\r\n\r\n",
+    "GET /hot?a=1 HTTP/1.1\r\nHost{}: a\r\n\r\n",
+    "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n{}\r\n",
+    "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n{}",
+    "{}GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET{} /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a{}b\r\nCookie: a\r\n\r\n",
+    "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}b\r\nCookie: a\r\n\r\n",
+    "GET /me HTTP/1.1\r\nHost: a\r\n{}uthorization: Bearer b\r\nCookie: a\r\n\r\n",
+    "POST /save?a{}b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3{}\r\n\r\nabc",
+    "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n{}\r\nabc",
+    "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc{}",
+]
+# What is neither letter nor figure, one of each of those, and both ends of what is not ASCII.
+TELLING = [*(byte for byte in range(128) if not chr(byte).isalnum()), *b"Aa0f", 0x80, 0xFF]
+
+
 @pytest.mark.parametrize(
-    "template",
-    [
-        "GET /hot?a{}b HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /hot{}?a HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /hot?a=1 HTTP/1.1{}\r\nHost: a\r\n\r\n",
-        "GET /hot?a=1 HTTP/1.1\r\nHost: a{}\r\n\r\n",
-        "GET /hot?a=1 HTTP/1.1\r\nHost{}: a\r\n\r\n",
-        "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n{}\r\n",
-        "GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n{}",
-        "{}GET /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET{} /hot?a=1 HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a{}b\r\nCookie: a\r\n\r\n",
-        "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}b\r\nCookie: a\r\n\r\n",
-        "GET /me HTTP/1.1\r\nHost: a\r\n{}uthorization: Bearer b\r\nCookie: a\r\n\r\n",
-        "POST /save?a{}b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
-        "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3{}\r\n\r\nabc",
-        "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n{}\r\nabc",
-        "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc{}",
-    ],
+    "bytes_", [TELLING, pytest.param(range(256), marks=pytest.mark.drill)], ids=["telling", "all"]
 )
-def test_each_byte_in_each_place(template):
-    for byte in range(256):
+@pytest.mark.parametrize("template", PLACES)
+def test_each_byte_in_each_place(template, bytes_):
+    for byte in bytes_:
         check_all_ways(template.format(chr(byte)).encode("latin-1"))
 
 

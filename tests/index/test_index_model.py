@@ -83,13 +83,14 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(index, "SEGMENTS_MAX", 3)
 
 
-def test_any_sequence_answers_as_a_plain_filter() -> None:
+@pytest.mark.parametrize("examples", [50, pytest.param(1_500, marks=pytest.mark.drill)])
+def test_any_sequence_answers_as_a_plain_filter(examples: int) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
         IndexMachine,
         settings=settings(
-            max_examples=150,
+            max_examples=examples,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
