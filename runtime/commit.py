@@ -244,6 +244,7 @@ class GroupCommit(Generic[Item]):
         else:
             assert self._loop is not None
             self._rescuer = self._loop.create_task(self._rescue(batch, reply))
+            self._rescuer.add_done_callback(lambda task: self._rescued(task, batch))
 
     def _accept(self, batch: _Batch[Item]) -> None:
         self._stream_bytes += len(batch.words)
@@ -306,6 +307,14 @@ class GroupCommit(Generic[Item]):
             reply = await self._try_again(batch, give_up_s)
         self._accept(batch)
 
+    def _rescued(self, task: asyncio.Task[None], batch: _Batch[Item]) -> None:
+        """A mistake of ours costs this batch, not the worker's whole ingest."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("%s: a batch could not be rescued", self.key, exc_info=error)
+        if self._writing is batch:
+            self._abandon(batch)
+
     async def _try_again(self, batch: _Batch[Item], give_up_s: float) -> Any:
         """The reply to another try; a lost link when none comes before the deadline."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -352,6 +361,7 @@ class GroupCommit(Generic[Item]):
             except (NotConnectedError, LinkLostError, ReplyError):
                 pass  # What was known before stays the best guess.
             else:
-                self._stream_bytes = used_bytes or 0
+                # None: there is no stream.
+                self._stream_bytes = int(used_bytes or 0)
             self.stats.publish()
             await asyncio.sleep(_TICK_S)

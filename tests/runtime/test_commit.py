@@ -10,7 +10,7 @@ import uvloop
 from django.conf import settings
 
 from runtime.commit import GroupCommit
-from runtime.http.answer import Answer
+from runtime.http.answer import UNKNOWN, Answer
 from runtime.redis_where import open_redis
 from tests.runtime.streams import SAFE, new_commit, open_stream, submit
 
@@ -202,3 +202,25 @@ def test_a_connection_that_ends_keeps_nobody_waiting() -> None:
     statuses = with_commit(use)
     assert set(statuses) <= {200, 503}
     assert b",".join(payloads()).count(b"a") == statuses.count(200)
+
+
+def test_a_mistake_in_a_rescue_costs_only_its_batch(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mistaken(batch: Any, give_up_s: float) -> Any:
+        raise TypeError("a mistake of ours")
+
+    async def use(commit: GroupCommit[str]) -> list[Answer]:
+        taken = asyncio.ensure_future(submit(commit, "a"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        connection = commit._link._connection
+        assert connection is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(commit, "_try_again", mistaken)
+            connection.abort()
+            lost = await taken
+        return [lost, await submit(commit, "b")]
+
+    assert with_commit(use) == [UNKNOWN, SAFE]
+    assert "could not be rescued" in caplog.text
