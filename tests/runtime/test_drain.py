@@ -1,5 +1,6 @@
 """The drain over a real Redis and PostgreSQL: each batch counts once, wherever it was cut off."""
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,8 @@ from runtime.redis_where import open_redis
 from runtime.stream import Appender, Stream, append_words, new_writer
 from tests.runtime.streams import Sink, new_sink, open_stream
 
-KEY = "adhouse:{drain-tests:0}:log"
+# Of this process alone: a drain's lock is the database's, which the suite's workers share here.
+KEY = f"adhouse:{{drain-tests-{os.getpid()}:0}}:log"
 
 
 @pytest.fixture
