@@ -13,13 +13,13 @@ VISIBLE_TIMEOUT_S = 20.0
 PORTS = ("api", "edge")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
     with Stack({"WEB_CONCURRENCY": "2"}) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operator(stack: Stack) -> Iterator[httpx.Client]:
     """A client of the api pool with the operator's token."""
     headers = {"authorization": f"Token {stack.operator['token']}"}

@@ -15,6 +15,7 @@ from accounts.packets.client import PacketClient
 from tests.packets.support import Line, packet
 from tests.support.stack import Stack, wait_until
 
+pytestmark = pytest.mark.xdist_group("contract")
 PASSWORD = "correct horse"
 # Generous on purpose: the bound is a second, on a machine that is not shared.
 REVOKED_TIMEOUT_S = 10.0

@@ -7,7 +7,7 @@ from tests.deploy.containers import Deployment
 from tests.support.stores import Stores
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tree(tmp_path_factory):
     """What the image holds, as a directory."""
     directory = tmp_path_factory.mktemp("image")
@@ -15,7 +15,7 @@ def tree(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(tree, tmp_path_factory):
     """The services of docker-compose.yml, none running, the migration done."""
     with Stores() as stores:

@@ -8,7 +8,7 @@ from tests.faults.support import assert_log_is_whole, fresh_by_command, wait_agr
 from tests.support.stack import Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running() -> Iterator[Stack]:
     with Stack({"WEB_CONCURRENCY": "2"}) as stack:
         yield stack
