@@ -4,11 +4,11 @@ import time
 from math import sin
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import NewPage
+from tests.support import plain_http
 from tests.support.stack import Stack, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
@@ -75,9 +75,9 @@ def counted(stack: Stack) -> None:
     """Counters with a history, and one that is full and has a dead letter."""
     full = {"key": FULL_COUNTER, "value": VALUE_MAX}
     batch = [{"key": COUNTER, "value": 41}, {"key": COUNTER, "value": 1_200}, full, full]
-    httpx.post(f"{stack.url}/increment/batch", json=batch).raise_for_status()
+    plain_http.post(f"{stack.url}/increment/batch", json=batch).raise_for_status()
     url = f"{stack.url}/counters/{COUNTER}"
-    wait_until(lambda: httpx.get(url).json()["value"], timeout_s=60, what="all counted")
+    wait_until(lambda: plain_http.get(url).json()["value"], timeout_s=60, what="all counted")
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,9 @@ def measured(stack: Stack) -> None:
         {"time": now_ns - n * 10**9, "tag": TAG, "values": [80 + 5 * sin(n / 40), n % 90]}
         for n in range(600)
     ]
-    httpx.post(f"{stack.url}/save/batch", json=batch).raise_for_status()
+    plain_http.post(f"{stack.url}/save/batch", json=batch).raise_for_status()
     url = f"{stack.url}/api?tag={TAG}&start={now_ns - 10**9}&end={now_ns}"
-    wait_until(lambda: httpx.get(url).status_code == 200, timeout_s=60, what="all stored")
+    wait_until(lambda: plain_http.get(url).status_code == 200, timeout_s=60, what="all stored")
 
 
 @pytest.mark.usefixtures("counted", "measured")

@@ -1,16 +1,24 @@
 """One running product for all tests of this room, an operator's client, and the two doors."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.stack import Stack, wait_until
 
 # Generous on purpose: how fast a write is seen is measured by the benchmarks, not asserted here.
 VISIBLE_TIMEOUT_S = 20.0
 PORTS = ("api", "edge")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what only the drill runs and takes long to read."""
+    long = collection_path.name == "test_schema_at_length.py"
+    return True if long and config.option.markexpr == "not drill" else None
 
 
 @pytest.fixture(scope="package")
@@ -23,14 +31,14 @@ def stack() -> Iterator[Stack]:
 def operator(stack: Stack) -> Iterator[httpx.Client]:
     """A client of the api pool with the operator's token."""
     headers = {"authorization": f"Token {stack.operator['token']}"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=30) as client:
+    with plain_http.Client(base_url=stack.url, headers=headers, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(params=PORTS)
 def door(request: pytest.FixtureRequest, stack: Stack) -> Iterator[httpx.Client]:
     """A visitor's client, once of each pool."""
-    with httpx.Client(base_url=url_of(stack, request.param), timeout=30) as client:
+    with plain_http.Client(base_url=url_of(stack, request.param), timeout=30) as client:
         yield client
 
 
@@ -40,7 +48,7 @@ def url_of(stack: Stack, port: str) -> str:
 
 def board(stack: Stack) -> list[dict[str, Any]]:
     """What every worker of both pools holds."""
-    workers: list[dict[str, Any]] = httpx.get(f"{stack.url}/readyz").json()["workers"]
+    workers: list[dict[str, Any]] = plain_http.get(f"{stack.url}/readyz").json()["workers"]
     return workers
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.support import plain_http
 from tests.support.stack import Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("contract")
@@ -22,7 +23,7 @@ SEEN_TIMEOUT_S = 20.0
 
 @pytest.fixture(scope="module")
 def http(stack: Stack):
-    with httpx.Client(base_url=stack.url, timeout=30) as client:
+    with plain_http.Client(base_url=stack.url, timeout=30) as client:
         yield client
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from counters.records import BATCH_MAX, VALUE_MAX
+from tests.support import plain_http
 from tests.support.stack import Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("contract")
@@ -27,7 +28,7 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=30) as one:
+    with plain_http.Client(base_url=stack.url, timeout=30) as one:
         yield one
 
 

@@ -5,12 +5,12 @@ import json
 import re
 from random import Random
 
-import httpx
 import psutil
 import pytest
 
 from tests.api.bodies import ad_body
 from tests.contract.conftest import PORTS, board, url_of
+from tests.support import plain_http
 from tests.support.stack import Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("contract")
@@ -200,4 +200,4 @@ def test_mutated_requests(stack, name, requests):
     assert sum(second.values()) > len(rest) / 2
     assert both(stack, name) == workers
     assert after_bytes - before_bytes < GROWTH_MAX_BYTES
-    assert httpx.get(f"{url_of(stack, name)}/api/v1/ad").status_code == 200
+    assert plain_http.get(f"{url_of(stack, name)}/api/v1/ad").status_code == 200

@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.bodies import MISTAKES, ad_body
 from tests.contract.conftest import PORTS, url_of, wait_visible
+from tests.support import plain_http
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.xdist_group("contract")
@@ -38,7 +39,7 @@ print("token", Token.objects.create(user=user).key)
 def served(stack, answer: httpx.Response) -> list[dict[str, Any]]:
     """The ads that both ports give once every worker holds the write; they must agree."""
     wait_visible(stack, answer)
-    api, edge = (httpx.get(f"{url_of(stack, port)}/api/v1/ad?limit=100") for port in PORTS)
+    api, edge = (plain_http.get(f"{url_of(stack, port)}/api/v1/ad?limit=100") for port in PORTS)
     assert api.content == edge.content
     assert api.headers["x-catalog-version"] == edge.headers["x-catalog-version"]
     assert int(api.headers["x-catalog-version"]) >= int(answer.headers["x-catalog-version"])
@@ -105,7 +106,7 @@ def test_import_of_csv(stack, operator, empty_catalog):
 
 def test_a_bad_row_stops_the_import(stack, operator, empty_catalog):
     rows = [ad_body(), ad_body(age_start=101), ad_body(), ad_body(title="x")]
-    before = httpx.get(f"{stack.url}/api/v1/ad").headers["x-catalog-version"]
+    before = plain_http.get(f"{stack.url}/api/v1/ad").headers["x-catalog-version"]
     answer = operator.post("/api/v1/ads/import/", json=rows)
     assert (answer.status_code, answer.json()) == (
         400,
@@ -118,7 +119,7 @@ def test_a_bad_row_stops_the_import(stack, operator, empty_catalog):
         },
     )
     assert operator.get("/api/v1/ads/").json()["count"] == 0
-    assert httpx.get(f"{stack.url}/api/v1/ad").headers["x-catalog-version"] == before
+    assert plain_http.get(f"{stack.url}/api/v1/ad").headers["x-catalog-version"] == before
 
 
 def test_an_import_of_ten_thousand_rows_at_most(operator):
@@ -151,7 +152,7 @@ def test_each_required_field(operator, field):
 def test_without_credentials(stack, method, path):
     path = path.format(id="0192f0aa-0000-7000-8000-000000000001")
     for headers in ({}, {"authorization": "Token wrong"}):
-        answer = httpx.request(method, f"{stack.url}{path}", headers=headers)
+        answer = plain_http.request(method, f"{stack.url}{path}", headers=headers)
         assert answer.status_code == 401
         assert answer.json()["msg"].startswith("authorization: ")
         assert answer.headers["www-authenticate"] == "Token"
@@ -163,13 +164,15 @@ def test_without_the_permission(stack):
     assert made.returncode == 0, made.stderr
     for method, path in OPERATOR_ENDPOINTS:
         url = stack.url + path.format(id="0192f0aa-0000-7000-8000-000000000001")
-        answer = httpx.request(method, url, headers={"authorization": f"Token {token}"}, json={})
+        answer = plain_http.request(
+            method, url, headers={"authorization": f"Token {token}"}, json={}
+        )
         assert answer.status_code == 403
         assert answer.json()["msg"].startswith("authorization: ")
 
 
 def test_the_session_of_the_admin_writes_with_its_csrf_token(stack, empty_catalog):
-    with httpx.Client(base_url=stack.url, follow_redirects=True) as browser:
+    with plain_http.Client(base_url=stack.url, follow_redirects=True) as browser:
         browser.get("/admin/login/")
         form = {
             "username": stack.operator["username"],
@@ -247,7 +250,7 @@ def test_a_write_while_the_database_is_dead(stack, operator, empty_catalog):
     # It is started again at once, and a write may wait for it: refused and not there, or there.
     during = operator.post("/api/v1/ad", json=ad_body(title="During"))
     for port in PORTS:
-        assert httpx.get(f"{url_of(stack, port)}/api/v1/ad").json()["total"] >= 1
+        assert plain_http.get(f"{url_of(stack, port)}/api/v1/ad").json()["total"] >= 1
     titles = {"Before", "After"}
     if during.status_code == 201:
         titles.add("During")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from accounts.packets.client import PacketClient
 from tests.packets.support import Line, packet
+from tests.support import plain_http
 from tests.support.stack import Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("contract")
@@ -29,7 +30,7 @@ def line(stack: Stack) -> Iterator[Line]:
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{stack.url}/api/v1/users/", timeout=30) as client:
+    with plain_http.Client(base_url=f"{stack.url}/api/v1/users/", timeout=30) as client:
         yield client
 
 
@@ -173,7 +174,7 @@ def test_the_picture_is_one_that_was_uploaded(line: Line, http: httpx.Client, to
     changed = line.ask("UPDATE_IMAGE", Token=token, URL=url)
     assert changed["Success"]
     shown = changed["User"]["URL"]
-    assert httpx.get(str(http.base_url.join(shown))).status_code == 200
+    assert plain_http.get(str(http.base_url.join(shown))).status_code == 200
     assert line.ask("VALIDATE", Token=token)["User"]["URL"] == shown
     for other in ("https://example.com/x.png", "/pictures/../../etc/passwd", shown + "x"):
         assert refused(line.ask("UPDATE_IMAGE", Token=token, URL=other), "User.URL: ")
@@ -320,7 +321,7 @@ def test_the_processes_are_in_the_metrics(stack: Stack, line: Line) -> None:
     """Those of all processes, told by the api, which runs beside them."""
 
     def count() -> float:
-        text = httpx.get(f"{stack.url}/metrics", timeout=30).text
+        text = plain_http.get(f"{stack.url}/metrics", timeout=30).text
         series = 'packets_answers_total{format="VALIDATE",result="failure"} '
         return next((float(row.split()[-1]) for row in text.splitlines() if series in row), 0.0)
 

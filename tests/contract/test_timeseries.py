@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support import plain_http
 from tests.support.stack import Stack, wait_until
 from tests.timeseries.reference import Reference, assert_same
 from timeseries.messages import BATCH_MAX
@@ -27,7 +28,7 @@ SEEN_TIMEOUT_S = 20.0
 
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=30) as client:
+    with plain_http.Client(base_url=stack.url, timeout=30) as client:
         yield client
 
 

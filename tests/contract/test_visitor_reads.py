@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.bodies import ad_body
 from tests.contract.conftest import PORTS, VISIBLE_TIMEOUT_S, url_of, wait_visible
+from tests.support import plain_http
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.xdist_group("contract")
@@ -249,10 +250,10 @@ def test_credentials_and_accept_do_not_matter(door, add):
 )
 def test_all_doors_give_the_same_bytes(stack, add, query):
     add(*(ad_body(title=f"Number {n}", gender=["F"] if n % 2 else []) for n in range(12)))
-    hot = [httpx.get(f"{url_of(stack, port)}/api/v1/ad?{query}") for port in PORTS]
+    hot = [plain_http.get(f"{url_of(stack, port)}/api/v1/ad?{query}") for port in PORTS]
     # An escape in the path is unusual enough for the plain framework to answer.
-    plain = httpx.get(f"{stack.url}/api/v1/%61d?{query}")
-    with_body = httpx.request("GET", f"{stack.url}/api/v1/ad?{query}", content=b"ignored")
+    plain = plain_http.get(f"{stack.url}/api/v1/%61d?{query}")
+    with_body = plain_http.request("GET", f"{stack.url}/api/v1/ad?{query}", content=b"ignored")
     answers = {(answer.status_code, answer.content) for answer in (*hot, plain, with_body)}
     assert len(answers) == 1
     versions = {answer.headers.get("x-catalog-version") for answer in (*hot, plain, with_body)}
@@ -261,7 +262,7 @@ def test_all_doors_give_the_same_bytes(stack, add, query):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_the_edge_only_reads(stack, method):
-    answer = httpx.request(method, f"{stack.edge_url}/api/v1/ad", json=ad_body())
+    answer = plain_http.request(method, f"{stack.edge_url}/api/v1/ad", json=ad_body())
     assert answer.status_code == 405
     assert answer.json()["msg"].startswith("method: ")
     assert "GET" in answer.headers["allow"]
@@ -269,6 +270,6 @@ def test_the_edge_only_reads(stack, method):
 
 @pytest.mark.parametrize("path", ["/", "/admin/", "/api/v1/ads/", "/api/v1/ad/", "/api/v1/schema/"])
 def test_the_edge_has_nothing_else(stack, path):
-    answer = httpx.get(f"{stack.edge_url}{path}")
+    answer = plain_http.get(f"{stack.edge_url}{path}")
     assert answer.status_code == 404
     assert answer.json()["msg"].startswith("path: ")
