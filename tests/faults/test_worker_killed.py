@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.faults.support import Readers, board, killed, pid_of, wait_agreed, wait_written
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack, alive, wait_until
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -52,11 +52,15 @@ def test_a_worker_that_starts_without_postgres_warms_when_it_is_back(
 
 @pytest.mark.parametrize("pool", ["api", "edge"])
 def test_a_pool_is_killed(pool: str, victim: Stack) -> None:
-    before = victim.pids[pool]
+    before, orphans = victim.pids[pool], workers_of(victim, pool)
     os.kill(before, signal.SIGKILL)
     wait_until(
         lambda: pid_of(victim, pool) not in (None, before),
-        timeout_s=30,
+        timeout_s=60,
         what="the pool was started again",
+    )
+    # They end by themselves, and until then look like workers of a whole pool.
+    wait_until(
+        lambda: not any(map(alive, orphans)), timeout_s=60, what="the old workers have ended"
     )
     wait_agreed(victim)
