@@ -2,10 +2,12 @@
 
 import os
 import pwd
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.load import program
-from benchmarks.servers import GUNICORN, WORKERS, Server
+from benchmarks.servers import GUNICORN, PYTHON, WORKERS, Server
 from devstack.ports import free_port
 
 _NGINX = """
@@ -44,12 +46,22 @@ def nginx(directory: Path, *, body_bytes: int, workers: int = WORKERS) -> Server
     return Server("nginx", command, port=port)
 
 
-def _gunicorn(name: str, worker: str, application: str, body_bytes: int, workers: int) -> Server:
+def _gunicorn(
+    name: str,
+    worker: str,
+    application: str,
+    body_bytes: int,
+    workers: int,
+    packages: Path | None = None,
+) -> Server:
     port = free_port()
+    environment = {"BODY_BYTES": str(body_bytes)}
+    if packages is not None:
+        environment["PYTHONPATH"] = str(packages)
     command = [GUNICORN, "-k", worker, "-w", str(workers), "-b", f"127.0.0.1:{port}"]
     command += ["--no-control-socket", "--worker-tmp-dir", "/dev/shm", "--keep-alive", "75"]
     command += [f"benchmarks.reference_apps:{application}"]
-    return Server(name, command, port=port, environment={"BODY_BYTES": str(body_bytes)})
+    return Server(name, command, port=port, environment=environment)
 
 
 def bare_asgi(*, body_bytes: int, workers: int = WORKERS) -> Server:
@@ -58,7 +70,29 @@ def bare_asgi(*, body_bytes: int, workers: int = WORKERS) -> Server:
     return _gunicorn("bare ASGI", worker, "asgi", body_bytes, workers)
 
 
-def bare_wsgi(*, body_bytes: int, workers: int = WORKERS) -> Server:
-    """The meinheld worker and a WSGI function."""
+def bare_wsgi(
+    *,
+    body_bytes: int,
+    workers: int = WORKERS,
+    name: str = "bare WSGI",
+    packages: Path | None = None,
+) -> Server:
+    """The meinheld worker and a WSGI function; meinheld out of `packages`, else the edge's own."""
     worker = "meinheld.gmeinheld.MeinheldWorker"
-    return _gunicorn("bare WSGI", worker, "wsgi", body_bytes, workers)
+    return _gunicorn(name, worker, "wsgi", body_bytes, workers, packages)
+
+
+def published_meinheld(directory: Path) -> Path:
+    """meinheld as everybody gets it, built into a folder of its own: a greenlet a request, which
+    the edge's build is without. CalledProcessError when it cannot be built.
+    """
+    command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-cache-dir", "--no-deps", "--use-pep517", "--target", str(directory)]
+    command += [f"meinheld=={version('meinheld')}", "greenlet"]
+    unchanged = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MEINHELD_NOGREEN", "CPPFLAGS")
+    }
+    subprocess.run(command, env=unchanged, check=True, stdout=subprocess.DEVNULL)
+    return directory

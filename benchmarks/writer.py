@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import django
@@ -57,17 +58,21 @@ def write(port: int, rate_per_s: int, duration_s: float) -> dict[str, object]:
 
     watch, chooser = Watch(port), random.Random(1)
     ad_ids = list(Ad.objects.values_list("id", flat=True)[:1000])
-    visible_ms, count, started_s = [], 0, time.monotonic()
-    while (now_s := time.monotonic()) < started_s + duration_s:
-        due_s = started_s + count / rate_per_s
-        if now_s < due_s:
-            time.sleep(due_s - now_s)
-        change = partial(replace, title=f"Changed {count} times")
-        ad = ad_change(ad_id=chooser.choice(ad_ids), change=change, actor=Actor("benchmark"))
-        count += 1
-        if count % FOLLOWED_EVERY == 0:
-            visible_ms.append(watch.seconds_until(ad.version) * 1000)
-    rate = count / (time.monotonic() - started_s)
+    count, started_s = 0, time.monotonic()
+    # Beside the writes, which go on meanwhile.
+    with ThreadPoolExecutor(1) as follower:
+        followed: list[Future[float]] = []
+        while (now_s := time.monotonic()) < started_s + duration_s:
+            due_s = started_s + count / rate_per_s
+            if now_s < due_s:
+                time.sleep(due_s - now_s)
+            change = partial(replace, title=f"Changed {count} times")
+            ad = ad_change(ad_id=chooser.choice(ad_ids), change=change, actor=Actor("benchmark"))
+            count += 1
+            if count % FOLLOWED_EVERY == 0 and all(each.done() for each in followed):
+                followed.append(follower.submit(watch.seconds_until, ad.version))
+        rate = count / (time.monotonic() - started_s)
+        visible_ms = [each.result() * 1000 for each in followed]
     return {"writes": count, "writes_per_s": round(rate, 1), "visible_ms": visible_ms}
 
 
