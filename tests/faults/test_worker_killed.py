@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.faults.support import Readers, board, killed, pid_of, wait_agreed, wait_written
-from tests.support.stack import Stack, alive, wait_until
+from tests.support.stack import Stack, wait_until
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -59,8 +59,11 @@ def test_a_pool_is_killed(pool: str, victim: Stack) -> None:
         timeout_s=60,
         what="the pool was started again",
     )
-    # They end by themselves, and until then look like workers of a whole pool.
-    wait_until(
-        lambda: not any(map(alive, orphans)), timeout_s=60, what="the old workers have ended"
-    )
+
+    def replaced() -> bool:
+        pids = workers_of(victim, pool)
+        return len(pids) == 2 and not pids & orphans
+
+    # The old ones stay on the board for a moment, and look like a whole pool.
+    wait_until(replaced, timeout_s=60, what="other workers have come")
     wait_agreed(victim)
