@@ -18,14 +18,18 @@ _CHANGES_KEPT_S = 120.0
 
 
 class Entry:
-    """One session. Doors keep their ready-made answers with it, in `me` and `line`."""
+    """One session. Doors keep their ready-made answers with it, in `me` and `line`.
 
-    __slots__ = ("line", "me", "person", "until_s", "used")
+    `live` until memory drops it: who keeps an entry for later looks at that, and at `until_s`.
+    """
+
+    __slots__ = ("line", "live", "me", "person", "until_s", "used")
 
     def __init__(self, session: CheckedSession) -> None:
         self.person: Person = session.person
         self.until_s = session.until_s
         self.used = False
+        self.live = True
         self.me: Any = None
         self.line: bytes | None = None
 
@@ -50,13 +54,19 @@ class SessionMemory:
     def find(self, token_hash: bytes) -> Entry | None:
         """The session, if it is known to be valid."""
         entry = self._entries.get(token_hash)
-        if entry is None or entry.until_s <= self._clock():
+        if entry is None or not self.use(entry):
             return None
+        return entry
+
+    def use(self, entry: Entry) -> bool:
+        """Whether an entry that was found before still holds; it is used then."""
+        if not entry.live or entry.until_s <= self._clock():
+            return False
         if not entry.used:
             entry.used = True
             self._used.append(entry)
         self.hits += 1
-        return entry
+        return True
 
     def put(self, token_hash: bytes, session: CheckedSession, *, began_s: float) -> None:
         """Remember a session that a store gave, which was asked at `began_s` (`time.monotonic`);
@@ -92,6 +102,8 @@ class SessionMemory:
         """Changes may go unheard: forget everything, and remember nothing."""
         with self._lock:
             self.trusted = False
+            for entry in self._entries.values():
+                entry.live = False
             self._entries.clear()
             self._by_user.clear()
 
@@ -111,6 +123,7 @@ class SessionMemory:
         entry = self._entries.pop(token_hash, None)
         if entry is None:
             return
+        entry.live = False
         hashes = self._by_user[entry.person.user_id]
         hashes.discard(token_hash)
         if not hashes:

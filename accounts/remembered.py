@@ -17,15 +17,9 @@ from accounts.tokens import token_hash
 _MOST = 100_000
 
 
-class OpenedWith(NamedTuple):
-    """The session that was opened with a password, and how long that is remembered."""
+class Remembered(NamedTuple):
+    """A verified password, and the session that was opened with it, if any."""
 
-    token: str
-    token_hash: bytes
-    left_s: float
-
-
-class _Memory(NamedTuple):
     user_id: int
     encoded: str
     digest: bytes
@@ -46,7 +40,7 @@ class RememberedPasswords:
         self._clock = clock
         self._lock = threading.Lock()
         # In the order in which they end: all live equally long.
-        self._memories: dict[str, _Memory] = {}
+        self._memories: dict[str, Remembered] = {}
         self._names: dict[int, str] = {}
 
     def remember(
@@ -64,7 +58,7 @@ class RememberedPasswords:
             if not token and before is not None and compare_digest(before.digest, digest):
                 token = before.token
             hashed = token_hash(token) if token else b""
-            self._memories[key] = _Memory(user_id, encoded, digest, until_s, token, hashed)
+            self._memories[key] = Remembered(user_id, encoded, digest, until_s, token, hashed)
             self._names[user_id] = key
             self._drop_old()
 
@@ -78,7 +72,7 @@ class RememberedPasswords:
             and self._is_right(memory, password)
         )
 
-    def opened(self, *, key: str, password: str) -> OpenedWith | None:
+    def opened(self, *, key: str, password: str) -> Remembered | None:
         """The session that was opened with this password a moment ago.
 
         Whether that session still holds is for the caller to find out.
@@ -86,8 +80,11 @@ class RememberedPasswords:
         memory = self._memories.get(key)
         if memory is None or not memory.token or not self._is_right(memory, password):
             return None
-        left_s = memory.until_s - self._clock()
-        return OpenedWith(memory.token, memory.token_hash, left_s) if left_s > 0 else None
+        return memory if memory.until_s > self._clock() else None
+
+    def left_s(self, key: str, memory: Remembered) -> float:
+        """For how long what `opened` gave holds; 0 or less when it does not any more."""
+        return memory.until_s - self._clock() if self._memories.get(key) is memory else 0.0
 
     def forget(self, user_id: int) -> None:
         """Something about this user has changed."""
@@ -109,7 +106,7 @@ class RememberedPasswords:
             self._memories.clear()
             self._names.clear()
 
-    def _is_right(self, memory: _Memory, password: str) -> bool:
+    def _is_right(self, memory: Remembered, password: str) -> bool:
         return compare_digest(memory.digest, self._digest(memory.encoded, password))
 
     def _digest(self, encoded: str, password: str) -> bytes:

@@ -14,7 +14,7 @@ from accounts import selectors
 from accounts.memory import Entry, SessionMemory
 from accounts.people import CheckedSession, Person
 from accounts.redis_sessions import BELIEVED_S, RedisSessions
-from accounts.remembered import OpenedWith, RememberedPasswords
+from accounts.remembered import Remembered, RememberedPasswords
 from accounts.stages import count_checks, observe_stage
 from accounts.tokens import token_hash
 from runtime.addresses import limited_as
@@ -71,7 +71,7 @@ class Sessions:
 
     def login_from_memory(
         self, *, key: str, password: str, address: str
-    ) -> tuple[OpenedWith, Entry] | None:
+    ) -> tuple[Remembered, Entry] | None:
         """The session that was opened with this password a moment ago and is still valid, as what
         is remembered of the password and memory's own entry; None when that cannot be said without
         asking anybody.
@@ -83,6 +83,11 @@ class Sessions:
             return None
         entry = self.memory.find(opened.token_hash)
         return None if entry is None else (opened, entry)
+
+    @property
+    def some_address_is_locked(self) -> bool:
+        """Whether logins must be looked at by where they come from."""
+        return bool(self._locked_addresses)
 
     def heard(self, message: str) -> None:
         """Take a message of `accounts.changes` to heart."""

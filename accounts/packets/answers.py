@@ -5,6 +5,7 @@ Memory knows sessions that were checked within the last minute, and whom it has 
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from logging import getLogger
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from accounts.logins import account_key
 from accounts.memory import Entry
 from accounts.packets.codec import Packet, PacketUser, encode_failure, encode_success, with_token
 from accounts.packets.door import Answers
+from accounts.packets.known_lines import KnownLine
 from accounts.people import Person
 from accounts.renewals import Login, Renewals
 from accounts.sessions import process_sessions, session_check
@@ -49,24 +51,35 @@ def new_renewals() -> Renewals:
 def new_answers(renewals: Renewals) -> Answers:
     """What answers in this process."""
     sessions = process_sessions()
-    find_session = sessions.memory.find
+    find_session, use_session = sessions.memory.find, sessions.memory.use
 
-    def from_memory(packet: Packet, client: str) -> bytes | None:
+    def from_memory(packet: Packet, client: str) -> KnownLine | None:
         user = packet.user
         if packet.format == "VALIDATE" and user.token is not None:
             entry = find_session(token_hash(user.token))
-            return None if entry is None else _line(entry)
-        if packet.format == "LOGIN" and user.username and user.password:
-            found = sessions.login_from_memory(
-                key=account_key(user.username), password=user.password, address=client
-            )
-            if found is None:
-                return None
-            opened, entry = found
-            if opened.left_s < renewals.before_s:
-                renewals.ask(Login(user.username, user.password, client))
-            return with_token(_line(entry), opened.token)
+            if entry is not None:
+                return KnownLine("VALIDATE", _line(entry), partial(use_session, entry))
+        elif packet.format == "LOGIN" and user.username and user.password:
+            return login(user.username, user.password, client)
         return None
+
+    def login(username: str, password: str, client: str) -> KnownLine | None:
+        key = account_key(username)
+        found = sessions.login_from_memory(key=key, password=password, address=client)
+        if found is None:
+            return None
+        opened, entry = found
+
+        def holds() -> bool:
+            return (
+                sessions.passwords.left_s(key, opened) >= renewals.before_s
+                and not sessions.some_address_is_locked
+                and use_session(entry)
+            )
+
+        if sessions.passwords.left_s(key, opened) < renewals.before_s:
+            renewals.ask(Login(username, password, client))
+        return KnownLine("LOGIN", with_token(_line(entry), opened.token), holds)
 
     return Answers(from_memory, from_stores)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from accounts.packets.codec import Packet, PacketError, decode_packet, encode_failure
 from accounts.packets.connection import PacketConnection
+from accounts.packets.known_lines import KnownLine, KnownLines
 from accounts.packets.lanes import Lane
 from accounts.packets.limits import Limits
 from accounts.packets.stats import BAD, Stats
@@ -27,13 +28,14 @@ _HASHING = frozenset(["REGISTER", "LOGIN"])
 
 
 class Answers(NamedTuple):
-    """What answers packets; both give the line of an answer and never raise.
+    """What answers packets, given the packet and the client's address; neither ever raises.
 
-    Both are given the packet and the client's address. `from_memory` gives None when memory does
-    not know, and must not wait: it runs on the event loop. `from_stores` runs in a thread.
+    `from_memory` gives the line of an answer and for how long it is the answer to the same packet;
+    None when memory does not know. It must not wait: it runs on the event loop. `from_stores` gives
+    the line, and runs in a thread.
     """
 
-    from_memory: Callable[[Packet, str], bytes | None]
+    from_memory: Callable[[Packet, str], KnownLine | None]
     from_stores: Callable[[Packet, str], bytes]
 
 
@@ -53,6 +55,7 @@ class Door:
         self._loop = loop
         self._from_memory, self._from_stores = answers
         self._connections: set[PacketConnection] = set()
+        self._known_lines = KnownLines()
         self._draining = False
         # Those that are being looked at, and who else waits for each: since when, which connection.
         self._logins: dict[_Login, list[tuple[float, PacketConnection]]] = {}
@@ -90,16 +93,21 @@ class Door:
 
     def answer(self, line: bytes, connection: PacketConnection) -> bytes | None:
         """The answer to a line, or None when `connection.reply` will be called with it."""
+        known = self._known_lines.find(line)
+        if known is not None:
+            self.stats.answers[known.format][1] += 1
+            return known.answer
         try:
             packet = decode_packet(line)
         except PacketError as error:
             self.stats.answers[BAD][0] += 1
             return encode_failure(str(error))
-        answer = self._from_memory(packet, connection.client)
-        if answer is None:
+        known = self._from_memory(packet, connection.client)
+        if known is None:
             return self._wait(packet, connection)
-        self.stats.answers[packet.format][1] += 1
-        return answer
+        self._known_lines.remember(line, known)
+        self.stats.answers[known.format][1] += 1
+        return known.answer
 
     def _wait(self, packet: Packet, connection: PacketConnection) -> bytes | None:
         if packet.format == "LOGIN":

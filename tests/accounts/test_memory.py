@@ -104,7 +104,9 @@ def passwords(clock: Clock) -> RememberedPasswords:
 
 def test_a_password_is_known_for_its_time_and_encoding(passwords, clock):
     assert passwords.knows(key="ann", encoded="e", password="p")
-    assert passwords.opened(key="ann", password="p") == ("t", token_hash("t"), 60)
+    opened = passwords.opened(key="ann", password="p")
+    assert (opened.token, opened.token_hash) == ("t", token_hash("t"))
+    assert passwords.left_s("ann", opened) == 60
     assert not passwords.knows(key="ann", encoded="e", password="P")
     assert not passwords.knows(key="ann", encoded="E", password="p")
     assert not passwords.knows(key="bob", encoded="e", password="p")
@@ -116,8 +118,11 @@ def test_a_password_is_known_for_its_time_and_encoding(passwords, clock):
 
 def test_a_password_that_is_verified_again_keeps_its_session(passwords, clock):
     clock.now_s += 50
+    before = passwords.opened(key="ann", password="p")
     passwords.remember(key="ann", user_id=1, encoded="e", password="p")
-    assert passwords.opened(key="ann", password="p") == ("t", token_hash("t"), 60)
+    opened = passwords.opened(key="ann", password="p")
+    assert (opened.token, passwords.left_s("ann", opened)) == ("t", 60)
+    assert passwords.left_s("ann", before) == 0
     passwords.remember(key="ann", user_id=1, encoded="e", password="another")
     assert passwords.opened(key="ann", password="another") is None
 

@@ -110,7 +110,7 @@ def test_a_login_is_renewed_by_a_hash_and_keeps_its_session(ann, sessions, an_ho
     User.objects.filter(pk=ann.pk).update(nickname="Anna")
     services.session_renew(username="ANN", password=PASSWORD)
     login, entry = sessions.login_from_memory(key="ann", password=PASSWORD, address="")
-    assert (login.token, login.left_s) == (opened.token, 3600)
+    assert (login.token, sessions.passwords.left_s("ann", login)) == (opened.token, 3600)
     assert entry.person.nickname == "Anna"
     assert Session.objects.count() == 1
 

@@ -10,17 +10,19 @@ import time
 
 from accounts.packets.codec import Packet, encode_success
 from accounts.packets.door import Answers
+from accounts.packets.known_lines import KnownLine
 from accounts.packets.limits import Limits
 from accounts.packets.pool import Pool, PortInUseError, listeners
 from accounts.packets.process import run
 
 
-def from_memory(packet: Packet, client: str) -> bytes | None:
+def from_memory(packet: Packet, client: str) -> KnownLine | None:
     if packet.user.token == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if packet.format != "VALIDATE":
         return None
-    return encode_success(username=str(os.getpid()), nickname=packet.user.token or "", url="")
+    answer = encode_success(username=str(os.getpid()), nickname=packet.user.token or "", url="")
+    return KnownLine("VALIDATE", answer, lambda: True)
 
 
 def from_stores(packet: Packet, client: str) -> bytes:

@@ -14,6 +14,7 @@ import uvloop
 from accounts.packets.codec import Packet, encode_failure, encode_success
 from accounts.packets.connection import PacketConnection
 from accounts.packets.door import Answers, Door
+from accounts.packets.known_lines import KnownLine
 from accounts.packets.limits import Limits
 
 TIMEOUT_S = 20.0
@@ -106,13 +107,14 @@ class Server:
         self.door.stop()
         await asyncio.sleep(0)
 
-    def _from_memory(self, asked: Packet, client: str) -> bytes | None:
+    def _from_memory(self, asked: Packet, client: str) -> KnownLine | None:
         token = asked.user.token
         if asked.format != "VALIDATE" or token in self._forgotten or token is None:
             return None
         if not token.startswith("known-"):
             return None
-        return encode_success(username=token.removeprefix("known-"), nickname="", url="")
+        answer = encode_success(username=token.removeprefix("known-"), nickname="", url="")
+        return KnownLine("VALIDATE", answer, lambda: token not in self._forgotten)
 
     def _from_stores(self, asked: Packet, client: str) -> bytes:
         name = asked.user.username or asked.user.token or ""
