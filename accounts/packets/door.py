@@ -55,7 +55,7 @@ class Door:
         self._loop = loop
         self._from_memory, self._from_stores = answers
         self._connections: set[PacketConnection] = set()
-        self._known_lines = KnownLines()
+        self.known_lines = KnownLines()
         self._draining = False
         # Those that are being looked at, and who else waits for each: since when, which connection.
         self._logins: dict[_Login, list[tuple[float, PacketConnection]]] = {}
@@ -93,7 +93,7 @@ class Door:
 
     def answer(self, line: bytes, connection: PacketConnection) -> bytes | None:
         """The answer to a line, or None when `connection.reply` will be called with it."""
-        known = self._known_lines.find(line)
+        known = self.known_lines.find(line)
         if known is not None:
             self.stats.answers[known.format][1] += 1
             return known.answer
@@ -105,7 +105,7 @@ class Door:
         known = self._from_memory(packet, connection.client)
         if known is None:
             return self._wait(packet, connection)
-        self._known_lines.remember(line, known)
+        self.known_lines.remember(line, known)
         self.stats.answers[known.format][1] += 1
         return known.answer
 

@@ -6,7 +6,7 @@ from functools import cache
 from prometheus_client import Counter, Gauge, Histogram
 
 from accounts.packets.codec import FORMATS
-from runtime.http.stats import LATENCY_BOUNDS_S
+from runtime.http.stats import FIRST_BOUND_S, LATENCY_BOUNDS_S
 from runtime.metrics import add_observations, new_counter, new_histogram, worker_gauge
 
 BAD = "(bad)"
@@ -51,9 +51,15 @@ class Stats:
         self.refusals = {"connection": 0, "packet": 0}
         self._buckets = {way: [0] * (len(LATENCY_BOUNDS_S) + 1) for way in (_MEMORY, _WAITED)}
         self._total_s = {_MEMORY: 0.0, _WAITED: 0.0}
+        # From memory within the first bound, which are nearly all: in neither of the two above.
+        self._usual, self._usual_s = 0, 0.0
 
     def at_once(self, packets: int, duration_s: float) -> None:
         """A burst of packets was answered from memory, the last one after `duration_s`."""
+        if duration_s <= FIRST_BOUND_S:
+            self._usual += packets
+            self._usual_s += packets * duration_s
+            return
         self._buckets[_MEMORY][bisect_left(LATENCY_BOUNDS_S, duration_s)] += packets
         self._total_s[_MEMORY] += packets * duration_s
 
@@ -72,6 +78,9 @@ class Stats:
         for what, count in self.refusals.items():
             _refusals().labels(what).inc(count)
             self.refusals[what] = 0
+        self._buckets[_MEMORY][0] += self._usual
+        self._total_s[_MEMORY] += self._usual_s
+        self._usual, self._usual_s = 0, 0.0
         for way, buckets in self._buckets.items():
             if any(buckets):
                 add_observations(_durations().labels(way), buckets, self._total_s[way])
