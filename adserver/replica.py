@@ -26,7 +26,7 @@ _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 1.0
 # Two looks are at least this far apart: under a stream of writes one look serves several, while
 # a write after a quiet moment is looked at once.
-PACE_S = 0.2
+PACE_S = 0.4
 
 Connect = Callable[[], psycopg.Connection[Any]]
 
