@@ -30,10 +30,11 @@ _MEANINGS = {
     404: "There is no such thing.",
     413: "The body is too large.",
     415: "The body is of another type.",
+    431: "The request line and the headers are too large.",
     503: "No database, or a long import in the way; nothing accepted. Again after `Retry-After` s.",
 }
 _faults = partial(faults, shapes.Fault, _MEANINGS)
-_READ = (400, 401, 403, 503)
+_READ = (400, 401, 403, 431, 503)
 _ITEM = (401, 403, 404, 503)
 _WRITE = (400, 401, 403, 413, 415, 503)
 

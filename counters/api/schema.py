@@ -20,11 +20,12 @@ _MEANINGS = {
     401: "This deployment asks for an API key.",
     413: "The body is too large.",
     429: "Too many requests; again after `Retry-After` s.",
+    431: "The request line and the headers are too large.",
     503: "A store is down or full, nothing was accepted; again after `Retry-After` s.",
 }
 _faults = partial(faults, shapes.CounterFault, _MEANINGS)
 _WRITE = (400, 401, 413, 429, 503)
-_READ = (400, 503)
+_READ = (400, 431, 503)
 
 
 _IDEMPOTENCY_KEY = OpenApiParameter(

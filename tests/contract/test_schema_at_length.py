@@ -13,6 +13,7 @@ schema = schemathesis.openapi.from_dict(DOCUMENT)
 
 
 @schema.parametrize()
+@pytest.mark.parametrize("port", ["api"])
 @settings(FEW, max_examples=100)
-def test_every_endpoint_at_length(case, stack):
+def test_every_endpoint_at_length(case, port, stack):
     ask(case, stack)

@@ -29,11 +29,12 @@ _MEANINGS = {
     404: "Nothing was ever stored under this tag.",
     413: "The body is too large.",
     429: "Too many requests; again after `Retry-After` s.",
+    431: "The request line and the headers are too large.",
     503: "A store is down, full or too slow; again after `Retry-After` s. Nothing was accepted.",
 }
 _faults = partial(faults, shapes.SeriesFault, _MEANINGS)
 _WRITE = (400, 401, 413, 429, 503)
-_READ = (400, 404, 503)
+_READ = (400, 404, 431, 503)
 
 
 def _number(
