@@ -19,8 +19,8 @@ from runtime.errors import BusyError
 
 Mode = Literal["validate", "login", "mixed"]
 MODES: tuple[Mode, ...] = ("validate", "login", "mixed")
-# Of a hundred questions in the mode `mixed`.
-_LOGINS_MIXED = 10
+# In the mode `mixed` every tenth question is a login.
+_LOGIN_EVERY = 10
 _ERRORS_KEPT = 1_000
 
 
@@ -134,9 +134,10 @@ class _Run:
         answered: Counter[str] = Counter()
         errors: Counter[str] = Counter()
         chooser = random.Random()  # noqa: S311 - for load, not for secrets
-        while (due_s := self._next_turn()) is not None:
+        while (turn := self._next_turn()) is not None:
+            number, due_s = turn
             try:
-                kind = _ask(self._door, self._plan, self._tokens, chooser)
+                kind = _ask(self._door, self._plan, self._tokens, number, chooser)
             except (LoadError, BusyError) as error:
                 errors[str(error) if len(errors) < _ERRORS_KEPT else "others"] += 1
             else:
@@ -146,20 +147,21 @@ class _Run:
             self.outcome.answered.update(answered)
             self.outcome.errors.update(errors)
 
-    def _next_turn(self) -> float | None:
-        """Wait for a turn; gives when it was due, None when the time is over."""
+    def _next_turn(self) -> tuple[int, float] | None:
+        """Wait for a turn; gives its number and when it was due, None when the time is over."""
         now_s, plan = self._clock(), self._plan
-        due_s = self.begun_s + next(self._turns) / plan.rate if plan.rate else now_s
+        number = next(self._turns)
+        due_s = self.begun_s + number / plan.rate if plan.rate else now_s
         if due_s - self.begun_s >= plan.duration_s:
             return None
         if due_s > now_s:
             self._sleep(due_s - now_s)
-        return due_s
+        return number, due_s
 
 
-def _ask(door: Door, plan: Plan, tokens: Sequence[str], chooser: random.Random) -> str:
+def _ask(door: Door, plan: Plan, tokens: Sequence[str], number: int, chooser: random.Random) -> str:
     """Ask one question; gives its kind."""
-    if plan.mode == "login" or (plan.mode == "mixed" and chooser.randrange(100) < _LOGINS_MIXED):
+    if plan.mode == "login" or (plan.mode == "mixed" and number % _LOGIN_EVERY == 0):
         door.login(username=chooser.choice(plan.usernames), password=plan.password)
         return "login"
     door.validate(token=chooser.choice(tokens))

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -236,12 +236,16 @@ def paused(pid: int) -> Iterator[None]:
     """A process and all below it stand still: connections stay open, nothing answers."""
     processes = family(pid)
     for process in processes:
-        process.suspend()
+        # One below may just be ending, and is gone when its parent goes on.
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
     try:
         yield
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+    assert psutil.pid_exists(pid), "what stood still was killed meanwhile"
 
 
 @contextmanager
