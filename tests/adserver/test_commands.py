@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from adserver import copying, services
+from adserver import services, storing
 from adserver.management.commands import seed_ads
 from adserver.management.reporting import progress
 from adserver.models import Ad, AdChange, record_of
@@ -153,7 +153,7 @@ def test_import_ads_dry_run_writes_nothing(tmp_path) -> None:
 
 def test_import_ads_that_fails_in_a_later_chunk_leaves_nothing(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(services, "IMPORT_ROWS_MAX", 2)
-    real = copying.copy_ads
+    real = storing.put_ads
     calls: list[int] = []
 
     def failing(ads: Any) -> None:
@@ -162,7 +162,7 @@ def test_import_ads_that_fails_in_a_later_chunk_leaves_nothing(tmp_path, monkeyp
             raise services.TooManyRowsError("stop here")
         real(ads)
 
-    monkeypatch.setattr(services, "copy_ads", failing)
+    monkeypatch.setattr(services, "put_ads", failing)
     with pytest.raises(services.TooManyRowsError):
         run("import_ads", write_rows(tmp_path / "ads.jsonl", ROWS))
     assert (len(calls), Ad.objects.count(), AdChange.objects.count()) == (2, 0, 0)

@@ -23,11 +23,11 @@ from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from adserver import services  # noqa: E402
-from adserver.copying import copy_log  # noqa: E402
 from adserver.hints import publish_version  # noqa: E402
 from adserver.models import Ad  # noqa: E402
 from adserver.records import Actor, AdFields  # noqa: E402
 from adserver.samples import random_ads  # noqa: E402
+from adserver.storing import put_log  # noqa: E402
 
 ACTOR = Actor("doomed writer")
 RANDOM_MOST_S = 0.05
@@ -47,8 +47,8 @@ def then_die(real: Callable[..., Any]) -> Callable[..., None]:
 
 # Where the seams of a write are: what is put in the place of what.
 POINTS: dict[str, Callable[[], Any]] = {
-    "before the log": lambda: patch.object(services, "copy_log", die),
-    "after the log": lambda: patch.object(services, "copy_log", then_die(copy_log)),
+    "before the log": lambda: patch.object(services, "put_log", die),
+    "after the log": lambda: patch.object(services, "put_log", then_die(put_log)),
     "before the commit": lambda: patch.object(connection, "commit", die),
     "after the commit": lambda: patch.object(services, "publish_version", die),
     "after the hint": lambda: patch.object(services, "publish_version", then_die(publish_version)),
