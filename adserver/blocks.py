@@ -21,7 +21,8 @@ from adserver.targeting import EVERYBODY, FIELD_MASKS, bit_flags, bit_positions
 
 BLOCK_ADS = 2048
 _FULL_FILL = BLOCK_ADS * 3 // 4
-_AGE_FIELD, _NOBODY = 0, len(FIELD_MASKS)
+# The number of an attribute that no ad accepts, beside those of `FIELD_MASKS`.
+_AGE_FIELD, NOBODY = 0, len(FIELD_MASKS)
 _FIELD_OF = {
     position: field for field, mask in enumerate(FIELD_MASKS) for position in bit_positions(mask)
 }
@@ -67,7 +68,7 @@ def conditions_of(need: int) -> Conditions:
     nobody's flag is in.
     """
     return tuple(
-        (_NOBODY if AGE_MAX < position < VISITOR_AGE_MAX + 1 else field, position)
+        (NOBODY if AGE_MAX < position < VISITOR_AGE_MAX + 1 else field, position)
         for field, mask in enumerate(FIELD_MASKS)
         for position in bit_positions(need & mask)
     )

@@ -2,9 +2,11 @@
 
 `CatalogIndex` holds the ads that the change log says are open, moves them in and out by the clock,
 and answers by segment. A segment is what visitors with the same attributes get: its total and the
-first ads of its order. It is worked out once from the blocks' bit sets and then kept true by
-replaying what entered and left since it was last asked for; so neither a write nor the clock ever
-costs time in proportion to the catalog or to the number of segments.
+first ads of its order. It is worked out once from the blocks' bit sets and then kept true in one of
+two ways. An event that comes alone, as most writes do, is worked at once into the segments that it
+concerns: side by side they cost a tenth of what each costs when it is asked for next. When many
+events come at once, or one concerns very many segments, a segment replays them when it is asked
+for again. So neither a write nor the clock ever costs time in proportion to the catalog.
 
 Pure: no thread, no socket, and the clock is passed in. A lock makes it safe for one thread that
 applies changes and others that ask.
@@ -18,16 +20,20 @@ from hashlib import blake2b
 from threading import Lock
 from uuid import UUID
 
+from adserver.audiences import Audiences
 from adserver.blocks import BLOCK_ADS, Entry, OrderedBlocks, conditions_of
 from adserver.events import ENTERED, LEFT, REWRITTEN, Events
 from adserver.records import AdRecord, epoch_us, render
-from adserver.segments import FRONT_ADS, FRONT_ADS_MOST, Segment
+from adserver.segments import FRONT_ADS, FRONT_ADS_MOST, Segment, follow
 from adserver.targeting import ad_mask, need_of
 
 SEGMENTS_MAX = 16_384
 # Entrances and exits remembered for replay; a segment further behind is worked out afresh.
 EVENTS_MAX = 4_096
 _FRONT_EVENTS, _BLOCK_EVENTS = 128, 10
+# Of what one call brings about, so many events are worked in at once, each into so many segments
+# at most. An ad that moves is two: it leaves one place and enters another.
+AT_ONCE_EVENTS, AT_ONCE_SEGMENTS = 2, 4_096
 # A clock set back by less than this is waited out; by more, the catalog is laid out anew.
 CLOCK_BACK_NS = 2_000_000_000
 _STALE_SCHEDULED = 1_024
@@ -59,7 +65,10 @@ class CatalogIndex:
         self._entries: dict[int, Entry] = {}
         self._sum = 0
         self._serial = itertools.count()
-        self._seen = 0
+        # Events so far, and those since which all that happened was worked in at once: who was true
+        # then or later is true now.
+        self._seen = self._true_since = 0
+        self._at_once = 0
         self._lay_out()
         self._publish()
 
@@ -81,16 +90,20 @@ class CatalogIndex:
             self.version = version
             self._publish()
 
-    def apply(self, *, version: int, ad_id: UUID, record: AdRecord | None) -> None:
+    def apply(
+        self, *, version: int, ad_id: UUID, record: AdRecord | None, one_of_many: bool = False
+    ) -> None:
         """Apply one change: the ad as it is from now on, or None when it is deleted or closed.
 
-        ValueError when `version` does not follow the one before it.
+        `one_of_many` leaves the work on segments to those who ask for them. ValueError when
+        `version` does not follow the one before it.
         """
         entry = make_entry(record) if record is not None else None
         with self._lock:
             if self.version is None or version != self.version + 1:
                 raise ValueError(f"version {version} does not follow {self.version}")
             self._advance(self._clock())
+            self._at_once = 0 if one_of_many else AT_ONCE_EVENTS
             old = self._entries.pop(ad_id.int, None)
             if entry is not None:
                 self._entries[ad_id.int] = entry
@@ -116,7 +129,10 @@ class CatalogIndex:
 
     def _publish(self) -> None:
         """Let readers see what is now, in one assignment."""
-        self._published = self.version, self._from_ns, self._turn_ns, self._segments, self._seen
+        self._published = (
+            (self.version, self._from_ns, self._turn_ns),
+            (self._segments, self._true_since, self._seen),
+        )
 
     # Reading: any thread.
 
@@ -128,10 +144,10 @@ class CatalogIndex:
         # Without the lock, which would cost a fifth of all this. What writers publish is one state
         # of the catalog, and a segment with its `seen` is what visitors get in that state. Who
         # changes a segment changes `seen` first, and never back.
-        version, from_ns, turn_ns, segments, seen = self._published
+        (version, from_ns, turn_ns), (segments, true_since, now_seen) = self._published
         if from_ns <= self._clock() < turn_ns:
             segment = segments.get(visitor)
-            if segment is not None and segment.seen == seen:
+            if segment is not None and true_since <= (seen := segment.seen) <= now_seen:
                 last = offset + limit
                 if segment.complete or last <= len(segment.front):
                     total, page = segment.total, segment.front[offset:last]
@@ -184,8 +200,9 @@ class CatalogIndex:
     def _forget_segments(self) -> None:
         self._seen += 1
         self._segments: dict[int, Segment] = {}
+        self._audiences = Audiences()
         self._events = Events()
-        self._dropped = self._seen
+        self._dropped = self._true_since = self._seen
 
     def _schedule_all(self) -> None:
         """Rebuild the heap of ads that have not started; the serial number breaks ties."""
@@ -216,6 +233,7 @@ class CatalogIndex:
             self._publish()
             return
         self._now_us = now_us = max(now_ns // 1000, self._now_us)
+        self._at_once = AT_ONCE_EVENTS
         # Many flights end or begin on the same midnight: whole blocks go, or are laid out, at once.
         if self._live.drop_blocks_until(((now_us + 1) << 128) - 1):
             self._forget_segments()
@@ -259,16 +277,29 @@ class CatalogIndex:
     def _note(self, change: int, entry: Entry) -> None:
         self._events.add(change, entry)
         self._seen += 1
+        self._work_in(change, entry)
         most = min(EVENTS_MAX, 2 * self._replay_most())
         if len(self._events) > most:
             half = most // 2
             self._events.forget(half)
             self._dropped += half
 
+    def _work_in(self, change: int, entry: Entry) -> None:
+        """Let the segments that the event concerns follow, if that is few events and segments."""
+        concerned = None
+        if self._at_once:
+            self._at_once -= 1
+            concerned = self._audiences.concerned(entry.mask, most=AT_ONCE_SEGMENTS)
+        if concerned is None:
+            self._true_since = self._seen
+            return
+        # Who was not true before replays this event with the others.
+        follow(concerned, change, entry, self._live, since=self._true_since, seen=self._seen)
+
     def _refreshed(self, visitor: int, last: int) -> Segment:
         """The visitor's segment as it is now, with its ads up to number `last` if it may be."""
         segment = self._segments.get(visitor)
-        if segment is not None and segment.seen != self._seen:
+        if segment is not None and segment.seen < self._true_since:
             if segment.seen < max(self._dropped, self._seen - self._replay_most()):
                 segment = None
             else:
@@ -287,9 +318,12 @@ class CatalogIndex:
     def _work_out(self, visitor: int, size: int) -> Segment:
         """Work a segment out from the blocks and remember it."""
         conditions = conditions_of(need_of(visitor))
-        segment = Segment(conditions, self._live, size=size, seen=self._seen)
-        if visitor not in self._segments and len(self._segments) >= SEGMENTS_MAX:
-            del self._segments[next(iter(self._segments))]
+        segment = Segment(visitor, conditions, self._live, size=size, seen=self._seen)
+        old = self._segments.get(visitor)
+        if old is not None:
+            self._audiences.replace(old, segment)
+        elif out := self._audiences.put(segment, most=SEGMENTS_MAX):
+            del self._segments[out.visitor]
         self._segments[visitor] = segment
         return segment
 

@@ -26,7 +26,9 @@ _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 1.0
 # Two looks are at least this far apart: under a stream of writes one look serves several, while
 # a write after a quiet moment is looked at once.
-PACE_S = 0.4
+PACE_S = 0.2
+# More changes in one look are an import or the like, or a process that was far behind.
+MANY_CHANGES = 100
 
 Connect = Callable[[], psycopg.Connection[Any]]
 
@@ -129,8 +131,14 @@ class Replica:
             del changes[0]
         if changes and changes[-1].version != mark.version + len(changes):
             return self._missed(connection)
+        many = len(changes) > MANY_CHANGES
         for change in changes:
-            self.index.apply(version=change.version, ad_id=change.ad_id, record=change.record)
+            self.index.apply(
+                version=change.version,
+                ad_id=change.ad_id,
+                record=change.record,
+                one_of_many=many,
+            )
             self._mark = change.mark
         return fetched < CHANGES_ROWS
 

@@ -1,10 +1,12 @@
 """What visitors with the same attributes get: a total, and the first ads in order.
 
-A segment is worked out once from the blocks and then kept true by replaying the events that
-concern it. Most visitors look at the first page, so few ads are kept until somebody looks further.
+A segment is worked out once from the blocks and then kept true by the events that concern it, one
+by one as they happen or later in a replay. Most visitors look at the first page, so few ads are
+kept until somebody looks further.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from operator import attrgetter
 
 from adserver.blocks import Conditions, Entry, OrderedBlocks
@@ -14,23 +16,39 @@ from adserver.events import LEFT, REWRITTEN, Events
 # exits leave less than the share, they are read from the blocks again.
 FRONT_ADS, FRONT_ADS_MOST = 40, 160
 _FRONT_SHARE = 5 / 8
+# Beyond all keys there are.
+_ALL_KEYS = 1 << 256
 _key, _json = attrgetter("key"), attrgetter("json")
 
 
 class Segment:
     """One segment, true after `seen` events; `complete` says that the front is all there is.
+    `visitor` is a `targeting.visitor_code`, `slot` its place among the audiences.
 
     Changed only by who holds the index's lock. Others may read it meanwhile: what they took is
     good if `seen` was the same before and after.
     """
 
-    __slots__ = ("complete", "conditions", "front", "keys", "seen", "size", "total")
+    __slots__ = (
+        "complete",
+        "conditions",
+        "front",
+        "keys",
+        "reach",
+        "seen",
+        "size",
+        "slot",
+        "total",
+        "visitor",
+    )
 
     def __init__(
-        self, conditions: Conditions, live: OrderedBlocks, *, size: int, seen: int
+        self, visitor: int, conditions: Conditions, live: OrderedBlocks, *, size: int, seen: int
     ) -> None:
+        self.visitor = visitor
         self.conditions = conditions
         self.size = size
+        self.slot = -1
         self._read(live)
         self.seen = seen
 
@@ -40,37 +58,70 @@ class Segment:
         entries = live.page(found, 0, self.size)
         self.keys = list(map(_key, entries))
         self.front = list(map(_json, entries))
-        self.complete = len(entries) == self.total
+        self.close(live)
+
+    def close(self, live: OrderedBlocks) -> None:
+        """See how far the front reaches. What comes after its last ad concerns the total only."""
+        self.complete = len(self.keys) == self.total
+        if self.complete:
+            self.reach = _ALL_KEYS
+        elif len(self.keys) < self.size * _FRONT_SHARE:
+            self._read(live)
+        else:
+            self.reach = self.keys[-1]
 
     def replay(self, events: Events, first: int, live: OrderedBlocks, *, seen: int) -> None:
         """Bring it up to date by the events from number `first` on; `live` is what they led to."""
         news = events.after(first, self.conditions)
         if news:
             self.seen = -1
-            self._work_in(news)
-            if not self.complete and len(self.keys) < self.size * _FRONT_SHARE:
-                self._read(live)
+            for change, entry in news:
+                self.total += change
+                if entry.key <= self.reach:
+                    self.work_in(change, entry)
+            self.close(live)
         self.seen = seen
 
-    def _work_in(self, news: list[tuple[int, Entry]]) -> None:
-        keys, front, size, complete = self.keys, self.front, self.size, self.complete
-        total = self.total
-        for change, entry in news:
-            total += change
-            key = entry.key
-            # The front is a prefix: what comes after its last ad concerns the total only.
-            if not complete and (not keys or key > keys[-1]):
-                continue
-            at = bisect_left(keys, key)
-            if change == REWRITTEN:
-                front[at] = entry.json
-            elif change == LEFT:
-                del keys[at], front[at]
-            else:
-                keys.insert(at, key)
-                front.insert(at, entry.json)
-                if len(keys) > size:
-                    del keys[-1], front[-1]
-                    complete = False
-        self.total = total
-        self.complete = len(keys) == total
+    def work_in(self, change: int, entry: Entry) -> None:
+        """Let an event within reach change the front."""
+        keys, front = self.keys, self.front
+        at = bisect_left(keys, entry.key)
+        if change == REWRITTEN:
+            front[at] = entry.json
+        elif change == LEFT:
+            del keys[at], front[at]
+        else:
+            keys.insert(at, entry.key)
+            front.insert(at, entry.json)
+            if len(keys) > self.size:
+                del keys[-1], front[-1]
+                self.reach = keys[-1]
+
+
+def follow(
+    segments: Iterable[Segment],
+    change: int,
+    entry: Entry,
+    live: OrderedBlocks,
+    *,
+    since: int,
+    seen: int,
+) -> None:
+    """Bring segments from before to after one event, which concerns them all; `live` is what it led
+    to. Those that have not seen what happened until `since` stay as they are.
+    """
+    key = entry.key
+    for segment in segments:
+        if segment.seen < since:
+            continue
+        if key <= segment.reach:
+            segment.seen = -1
+            segment.total += change
+            segment.work_in(change, entry)
+            if change != REWRITTEN:
+                segment.close(live)
+            segment.seen = seen
+        elif change != REWRITTEN:
+            segment.seen = -1
+            segment.total += change
+            segment.seen = seen

@@ -29,17 +29,17 @@ class IndexMachine(RuleBasedStateMachine):
         self.ads = {ad.id.int: ad for ad in first}
         self.index.load(first, version=self.version)
 
-    @rule(ad=records())
-    def write(self, ad: AdRecord) -> None:
+    @rule(ad=records(), many=st.booleans())
+    def write(self, ad: AdRecord, many: bool) -> None:
         self.version += 1
         self.ads[ad.id.int] = ad
-        self.index.apply(version=self.version, ad_id=ad.id, record=ad)
+        self.index.apply(version=self.version, ad_id=ad.id, record=ad, one_of_many=many)
 
-    @rule(ad_id=ids)
-    def delete(self, ad_id) -> None:
+    @rule(ad_id=ids, many=st.booleans())
+    def delete(self, ad_id, many: bool) -> None:
         self.version += 1
         self.ads.pop(ad_id.int, None)
-        self.index.apply(version=self.version, ad_id=ad_id, record=None)
+        self.index.apply(version=self.version, ad_id=ad_id, record=None, one_of_many=many)
 
     @rule(step=st.integers(0, STEPS_MAX + 1), ns=st.integers(-1, 1))
     def move_forward(self, step: int, ns: int) -> None:
@@ -81,6 +81,7 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(index, "_FRONT_EVENTS", 2)
         monkeypatch.setattr(index, "_BLOCK_EVENTS", 1)
         monkeypatch.setattr(index, "SEGMENTS_MAX", 3)
+        monkeypatch.setattr(index, "AT_ONCE_SEGMENTS", 2)
 
 
 @pytest.mark.parametrize("examples", [50, pytest.param(1_500, marks=pytest.mark.drill)])
