@@ -1,5 +1,8 @@
 """T4: how long the PostgreSQL store takes for a batch, the commit on disk included.
 
+Beside it, in turns: a bare COPY of the same rows, made and sorted beforehand, into a table
+with the same index that grows alike.
+
 The bound is for what the original's figure covers: storing. What a writer does besides, reading
 the stream, unpacking and trimming, is told beside it.
 """
@@ -17,12 +20,21 @@ from benchmarks.report import Result, Target
 from runtime.drain import DrainLimits
 from runtime.redis_where import open_redis
 from runtime.stream import Entry, Stream, append_words, new_writer, stream_key
+from timeseries.batches import Batch
+from timeseries.stores.packed import copy_rows
 from timeseries.stores.postgres import PostgresWriter
 
 # What the original needed for its batches on 32 vCPU, in ms; the last one was of 138 450.
 REFERENCES_MS = {10_000: 24.0, 50_000: 130.0, 200_000: 433.0 * 200_000 / 138_450}
 ENTRY_MESSAGES = 1_000
 _NS_PER_S = 1_000_000_000
+_BARE = """
+CREATE TABLE bench_bare (
+    time_ns bigint NOT NULL, tag_id integer NOT NULL, values bytea NOT NULL,
+    PRIMARY KEY (tag_id, time_ns)
+)
+"""
+_BARE_COPY = "COPY bench_bare (time_ns, tag_id, values) FROM STDIN BINARY"
 _WHOLE = DrainLimits(entries=1_000_000, payload_bytes=1 << 30)
 
 
@@ -35,17 +47,20 @@ def t4(database_url: str, redis_url: str, *, rounds: int) -> Result:
         for count, reference_ms in REFERENCES_MS.items():
             taken: list[tuple[float, float]] = []
             late: list[tuple[float, float]] = []
+            bare: list[float] = []
             # The first one makes partitions and tags, as the first second of a deployment does.
             for number in range(rounds + 1):
                 start_ns += _NS_PER_S
                 batch = draw(rng, count=count, start_ns=start_ns, span_ns=_NS_PER_S)
                 entries = payloads(batch, size=ENTRY_MESSAGES)
+                bare_ms = bench.copy_ms(batch)
                 first, again = bench.drain_ms(entries), bench.drain_ms(entries)
                 if number:
+                    bare.append(bare_ms)
                     taken.append(first)
                     late.append(again)
-            targets += _targets(count, reference_ms, taken, late)
-            facts[str(count)] = {"ms": taken, "repeated_ms": late}
+            targets += _targets(count, reference_ms, taken, late, bare)
+            facts[str(count)] = {"ms": taken, "repeated_ms": late, "bare_ms": bare}
     return Result("T4", "a batch into PostgreSQL, on disk", [], targets, facts)
 
 
@@ -54,10 +69,12 @@ def _targets(
     reference_ms: float,
     taken: list[tuple[float, float]],
     late: list[tuple[float, float]],
+    bare: list[float],
 ) -> list[Target]:
     stored, whole = (median(column) for column in zip(*taken, strict=True))
     return [
         Target(f"ms to store {count:,} measurements", stored, at_most=reference_ms),
+        Target("ms of a bare COPY of the same rows", median(bare)),
         Target("ms from the stream to its trim", whole),
         Target("ms when all were there before", median(whole for _, whole in late)),
     ]
@@ -68,12 +85,22 @@ class _Bench:
 
     def __init__(self, database_url: str, redis_url: str) -> None:
         self._redis: Any = open_redis(redis_url)
+        self._connection = psycopg.connect(database_url, autocommit=True)
+        self._connection.execute(_BARE)
         self._stream = _Clocked(self._redis, stream_key("bench", 0))
         self._writer = PostgresWriter(
             connect=lambda: psycopg.connect(database_url, autocommit=True),
             oldest_ns=lambda: 0,
             limits=_WHOLE,
         )
+
+    def copy_ms(self, batch: Batch) -> float:
+        """Milliseconds of a bare COPY of the batch, its commit included."""
+        rows = b"".join(copy_rows(batch.latest()))
+        began_s = time.perf_counter()
+        with self._connection.cursor() as cursor, cursor.copy(_BARE_COPY) as copy:
+            copy.write(rows)
+        return round((time.perf_counter() - began_s) * 1_000, 1)
 
     def drain_ms(self, entries: list[bytes]) -> tuple[float, float]:
         """Milliseconds from having read to having committed, and of all there is to do."""
@@ -90,6 +117,7 @@ class _Bench:
     def close(self) -> None:
         self._writer.close()
         self._redis.close()
+        self._connection.close()
 
 
 class _Clocked(Stream):

@@ -109,11 +109,11 @@ class Batch:
         """All of them as one, in the order given."""
         if len(batches) == 1:
             return batches[0]
-        places: dict[str, int] = {}
-        codes = []
-        for batch in batches:
-            mapped = [places.setdefault(name, len(places)) for name in batch.names]
-            codes.append(np.array(mapped, np.int64)[batch.codes])
+        places = _Places()
+        codes = [
+            np.array(list(map(places.__getitem__, batch.names)), np.int64)[batch.codes]
+            for batch in batches
+        ]
         return cls(
             list(places),
             _joined(codes, np.int64),
@@ -142,6 +142,9 @@ class Batch:
     def taken(self, rows: Ints) -> "Batch":
         """The rows at these places, in this order."""
         counts = self.counts[rows]
+        if width := same(self.counts):
+            values = self.values.reshape(-1, width)[rows].ravel()
+            return Batch(self.names, self.codes[rows], self.times_ns[rows], counts, values)
         starts = (np.cumsum(self.counts) - self.counts)[rows]
         # Where each value of the result stands: its row's start, and on from there.
         ends = np.cumsum(counts)
@@ -167,6 +170,20 @@ class Batch:
                 ),
             )
             start, value_start = end, value_end
+
+
+class _Places(dict[str, int]):
+    """The place of each name, in the order in which they are first asked for."""
+
+    def __missing__(self, name: str) -> int:
+        place = self[name] = len(self)
+        return place
+
+
+def same(numbers: Ints) -> int:
+    """The number that all of these are; 0 when they differ, or there are none."""
+    first = int(numbers[0]) if len(numbers) else 0
+    return first if (numbers == first).all() else 0
 
 
 def _column(payload: bytes, kind: str, count: int, offset: int) -> NDArray[Any]:

@@ -5,38 +5,45 @@ shorter and a batch is written in 0.7 of the time (50 000 rows: 105 against 135 
 array is taken apart element by element on the way in and on the way out.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from struct import Struct
 
 import numpy as np
 
-from timeseries.batches import Batch, Ints, Rows
+from timeseries.batches import Batch, Rows, same
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
+_PART_ROWS = 10_000
 
 
-def copy_rows(batch: Batch) -> bytes:
-    """What COPY … (time_ns, tag_id, values) FROM STDIN BINARY reads; `codes` are the tags' ids."""
-    parts = [COPY_HEADER]
-    starts = np.cumsum(batch.counts) - batch.counts
+def copy_rows(batch: Batch) -> Iterator[bytes | memoryview]:
+    """What COPY … (time_ns, tag_id, values) FROM STDIN BINARY reads; `codes` are the tags' ids.
+
+    In parts, so that PostgreSQL is at the first while the next is made.
+    """
+    yield COPY_HEADER
+    for alike in [batch] if same(batch.counts) else _by_width(batch):
+        for first in range(0, len(alike), _PART_ROWS):
+            yield _same_width(alike, slice(first, first + _PART_ROWS))
+    yield COPY_TRAILER
+
+
+def _by_width(batch: Batch) -> Iterator[Batch]:
     for width in np.unique(batch.counts).tolist():
-        chosen = np.flatnonzero(batch.counts == width)
-        parts.append(_same_width(batch, chosen, starts[chosen], width))
-    parts.append(COPY_TRAILER)
-    return b"".join(parts)
+        yield batch.taken(np.flatnonzero(batch.counts == width))
 
 
-def _same_width(batch: Batch, chosen: Ints, starts: Ints, width: int) -> bytes:
-    rows = np.empty(len(chosen), _copy_row(width))
+def _same_width(batch: Batch, part: slice) -> memoryview:
+    width = int(batch.counts[0])
+    times_ns = batch.times_ns[part]
+    rows = np.empty(len(times_ns), _copy_row(width))
     rows["columns"], rows["time_bytes"], rows["tag_bytes"] = 3, 8, 4
-    rows["time_ns"], rows["tag_id"] = batch.times_ns[chosen], batch.codes[chosen]
+    rows["time_ns"], rows["tag_id"] = times_ns, batch.codes[part]
     rows["values_bytes"] = 8 * width
-    if len(chosen) == len(batch):
-        rows["values"] = batch.values.reshape(len(batch), width)
-    else:
-        rows["values"] = batch.values[starts[:, None] + np.arange(width)]
-    return rows.tobytes()
+    rows["values"] = batch.values.reshape(-1, width)[part]
+    return rows.view(np.uint8).data
 
 
 @cache

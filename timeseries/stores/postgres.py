@@ -229,8 +229,7 @@ class Apply:
         staged, fresh = batch.parted(late)
         if not self._copied(cursor, fresh):
             staged, fresh = batch.parted(np.ones(len(batch), np.bool_))
-        tags, times_ns = self._put_staged(cursor, staged)
-        self._note_hours(cursor, np.append(fresh.codes, tags), np.append(fresh.times_ns, times_ns))
+        self._note_hours(cursor, *_in_order(fresh, *self._put_staged(cursor, staged)))
         np.maximum.at(self._last_ns, batch.codes, batch.times_ns)
 
     def _kept(self, batch: Batch) -> Batch:
@@ -279,7 +278,8 @@ class Apply:
             return True
         try:
             with cursor.connection.transaction(), cursor.copy(_COPY) as copy:
-                copy.write(copy_rows(fresh))
+                for part in copy_rows(fresh):
+                    copy.write(part)
         except UniqueViolation:
             return False
         return True
@@ -290,18 +290,17 @@ class Apply:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         cursor.execute(_STAGE)
         with cursor.copy(_COPY_STAGED) as copy:
-            copy.write(copy_rows(staged))
+            for part in copy_rows(staged):
+                copy.write(part)
         new = np.array(cursor.execute(_INSERT_STAGED).fetchall(), np.int64).reshape(-1, 2)
         if len(new) < len(staged):
             cursor.execute(_REPLACE_STAGED)
         return new[:, 0], new[:, 1]
 
     def _note_hours(self, cursor: Cursor[Any], tags: Ints, times_ns: Ints) -> None:
-        """Add the rows that are new to what is known of their tags' hours."""
+        """Add the rows that are new, in order, to what is known of their tags' hours."""
         if not len(tags):
             return
-        order = np.lexsort((times_ns, tags))
-        tags, times_ns = tags[order], times_ns[order]
         hours_ns = times_ns // HOUR_NS * HOUR_NS
         first = np.ones(len(tags), np.bool_)
         first[1:] = (tags[1:] != tags[:-1]) | (hours_ns[1:] != hours_ns[:-1])
@@ -309,6 +308,15 @@ class Apply:
         ends = np.append(starts[1:], len(tags))
         columns = (tags[starts], hours_ns[starts], times_ns[starts], times_ns[ends - 1])
         cursor.execute(_HOURS, [_array(each) for each in (*columns, ends - starts)])
+
+
+def _in_order(fresh: Batch, tags: Ints, times_ns: Ints) -> tuple[Ints, Ints]:
+    """Tags and times of both, by tag and time; `fresh` is so already."""
+    if not len(tags):
+        return fresh.codes, fresh.times_ns
+    tags, times_ns = np.append(fresh.codes, tags), np.append(fresh.times_ns, times_ns)
+    order = np.lexsort((times_ns, tags))
+    return tags[order], times_ns[order]
 
 
 def _array(numbers: Ints) -> str:
