@@ -12,6 +12,7 @@ import msgspec
 from counters.payload import ITEM_BYTES
 from counters.queries import InvalidQuestionError, parse_keys
 from counters.records import (
+    Batch,
     InvalidIncrementError,
     Item,
     Keyed,
@@ -54,7 +55,7 @@ class IncrementDoors:
             item = decode_increment(request.body)
             for name, value in request.headers:
                 if name == b"idempotency-key":
-                    keyed = Keyed(decode_idempotency_key(value), (item,))
+                    keyed = Keyed(decode_idempotency_key(value), Batch.of([item]))
                     self._submit(keyed, _keyed_bytes(keyed), reply, ACCEPTED)
                     return
         except InvalidIncrementError as error:

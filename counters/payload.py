@@ -6,15 +6,21 @@ number of increments folded into it (uint32), its length n (uint32), n counter k
 sums (int64). Increments under an idempotency key stay a group of their own, since only the drain
 can tell whether they count.
 
-Columns, not rows: two calls of `struct` read a block of any length. On one slow core folding costs
-0.14 µs an increment, writing 0.16 µs a sum, and reading it into the drain's sums 0.16 µs.
+Columns, not rows: two calls of `struct` read a block of any length.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from counters.records import IDEMPOTENCY_KEY_CHARACTERS_MAX, VALUE_MAX, Increment, Item, Keyed
+from counters.records import (
+    IDEMPOTENCY_KEY_CHARACTERS_MAX,
+    VALUE_MAX,
+    Batch,
+    Increment,
+    Item,
+    Keyed,
+)
 
 _VERSION = b"\x01"
 _KEY_BYTES = 16
@@ -56,12 +62,12 @@ class Payload(NamedTuple):
 
 def encode_payload(items: Iterable[Item]) -> bytes:
     """Fold items into the bytes of one stream entry."""
-    sums: dict[int, int] = {}
+    sums: dict[bytes, int] = {}
     groups: list[Keyed] = []
     increments = 0
     for item in items:
         if isinstance(item, Increment):
-            key = item.key.int
+            key = item.key.bytes
             sums[key] = sums.get(key, 0) + item.value
             increments += 1
         elif isinstance(item, Keyed):
@@ -77,15 +83,14 @@ def encode_payload(items: Iterable[Item]) -> bytes:
     return b"".join(parts)
 
 
-def _fold(increments: Sequence[Increment], sums: dict[int, int]) -> dict[int, int]:
+def _fold(batch: Batch, sums: dict[bytes, int]) -> dict[bytes, int]:
     get = sums.get
-    for increment in increments:
-        key = increment.key.int
-        sums[key] = get(key, 0) + increment.value
+    for key, value in zip(batch.keys, batch.values, strict=True):
+        sums[key] = get(key, 0) + value
     return sums
 
 
-def _encode_block(increments: int, sums: Mapping[int, int]) -> bytes:
+def _encode_block(increments: int, sums: Mapping[bytes, int]) -> bytes:
     try:
         columns = _encode_columns(sums, sums.values())
     except struct.error:
@@ -93,15 +98,13 @@ def _encode_block(increments: int, sums: Mapping[int, int]) -> bytes:
     return _UINT32.pack(increments) + columns
 
 
-def _encode_columns(keys: Collection[int], values: Collection[int]) -> bytes:
+def _encode_columns(keys: Collection[bytes], values: Collection[int]) -> bytes:
     """struct.error for a value beyond 2^63-1."""
     column = struct.Struct(f"<{len(values)}q").pack(*values)
-    return b"".join(
-        (_UINT32.pack(len(keys)), *[key.to_bytes(_KEY_BYTES, "big") for key in keys], column)
-    )
+    return b"".join((_UINT32.pack(len(keys)), *keys, column))
 
 
-def _split(sums: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+def _split(sums: Mapping[bytes, int]) -> Iterator[tuple[bytes, int]]:
     """The sums, those beyond 2^63-1 in several pieces."""
     for key, value in sums.items():
         whole, rest = divmod(value, VALUE_MAX)

@@ -9,14 +9,14 @@ from django.db import connection
 from counters.drain import Pass, ShardDrain
 from counters.models import Counter
 from counters.payload import encode_payload
-from counters.records import Increment, Item, Keyed
+from counters.records import Batch, Increment, Item, Keyed
 from runtime.stream import Appender
 
 A, B, C = (UUID(f"{number:032x}") for number in (0xA, 0xB, 0xC))
 
 
 def keyed(idempotency_key: str, *increments: Increment) -> Keyed:
-    return Keyed(idempotency_key, increments)
+    return Keyed(idempotency_key, Batch.of(increments))
 
 
 class Shard:

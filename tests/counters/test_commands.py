@@ -20,7 +20,7 @@ from django.db import connection
 from config.celery import app
 from counters import drain, tasks, totals
 from counters.models import DeadLetter
-from counters.records import VALUE_MAX, Increment
+from counters.records import VALUE_MAX, Batch, Increment
 from counters.totals import TotalsCache
 from devstack.programs import ROOT
 from tests.counters.support import A, B, Shard, execute, stored
@@ -209,7 +209,7 @@ def test_increments_replay_counts_dead_letters(shard: Shard) -> None:
 def test_counters_export_writes_every_total(shard: Shard, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("counters.management.commands.counters_export._STEP", 2)
     keys = [UUID(int=number) for number in range(5)]
-    shard.append([Increment(key, key.int + 1) for key in reversed(keys)])
+    shard.append(Batch.of([Increment(key, key.int + 1) for key in reversed(keys)]))
     shard.run()
     file = tmp_path / "totals.csv"
     out, err = run("counters_export", str(file))

@@ -15,7 +15,7 @@ from counters.folding import Claim, Folded
 from counters.models import Counter, DeadLetter, History, IdempotencyKey, StreamCursor
 from counters.payload import Block
 from counters.postgres import connect
-from counters.records import VALUE_MAX, Increment
+from counters.records import VALUE_MAX, Batch, Increment
 from runtime.drain import _lock_number
 from tests.counters.support import A, B, C, Shard, execute, keyed, stored
 
@@ -29,7 +29,7 @@ def grown(width_s: int) -> dict[tuple[str, object], int]:
 
 
 def test_what_was_appended_is_counted_once_and_removed(shard: Shard) -> None:
-    shard.append(Increment(A, 1), [Increment(B, 2), Increment(A, 3)])
+    shard.append(Increment(A, 1), Batch.of([Increment(B, 2), Increment(A, 3)]))
     shard.append(Increment(B, 5))
     done = shard.run()
     assert (done.entries, done.increments, done.dead, done.more) == (2, 4, 0, False)
@@ -134,7 +134,7 @@ def _claim(key: str, at_ms: int) -> Claim:
 def test_more_than_a_total_can_hold_goes_to_a_dead_letter(shard: Shard) -> None:
     shard.append(Increment(A, VALUE_MAX - 2), Increment(B, 1))
     shard.run()
-    shard.append(Increment(A, 5), Increment(B, 1), [Increment(C, VALUE_MAX)] * 3)
+    shard.append(Increment(A, 5), Increment(B, 1), Batch.of([Increment(C, VALUE_MAX)] * 3))
     assert shard.run().dead == 2
     assert stored() == {A: VALUE_MAX, B: 2, C: VALUE_MAX}
     dead = {row.key: row for row in DeadLetter.objects.all()}
@@ -206,7 +206,7 @@ def test_total_and_dead_letters_are_what_was_sent(shard: Shard, batches, at_once
     execute("TRUNCATE counters_counter, counters_history, counters_deadletter")
     sent = dict.fromkeys((A, B, C), 0)
     for batch in batches:
-        shard.append([Increment(key, value) for key, value in batch])
+        shard.append(Batch.of([Increment(key, value) for key, value in batch]))
         for key, value in batch:
             sent[key] += value
         if not at_once:
@@ -255,7 +255,7 @@ def test_a_pass_grows_while_its_counters_are_few_and_shrinks_when_they_are_many(
     def bytes_after(*batches: int) -> list[int]:
         """Drain entries of so many counters each; the limit after every pass."""
         for counters in batches:
-            shard.append([Increment(UUID(int=number), 1) for number in range(counters)])
+            shard.append(Batch.of([Increment(UUID(int=number), 1) for number in range(counters)]))
         limits = []
         while some.run().entries:
             limits.append(some._limits.payload_bytes)
@@ -289,7 +289,7 @@ def test_ten_thousand_counters_fit_into_one_statement_and_more_into_several(
 ) -> None:
     monkeypatch.setattr(applying, "ROWS_MAX", 7)
     keys = [type(A)(int=number) for number in range(30)]
-    shard.append([Increment(key, key.int + 1) for key in keys])
+    shard.append(Batch.of([Increment(key, key.int + 1) for key in keys]))
     shard.run()
     assert stored() == {key: key.int + 1 for key in keys}
     assert Counter.objects.count() == 30

@@ -8,7 +8,7 @@ import pytest
 
 from counters.fastpath import BODY_BYTES_MAX, IncrementDoors
 from counters.payload import decode_payload, encode_payload
-from counters.records import BATCH_MAX, Increment
+from counters.records import BATCH_MAX, Batch, Increment
 from runtime.http.answer import Answer
 from runtime.http.routes import HotRequest, Reply
 
@@ -86,7 +86,7 @@ def test_what_is_one(noting, value):
 
 def test_a_batch_is_one_item(noting):
     assert send(noting, many(3), batch=True) == Answer(200, b'{"accepted":3}')
-    assert noting.items == [[Increment(KEY, 3)] * 3]
+    assert noting.items == [Batch.of([Increment(KEY, 3)] * 3)]
     assert noting.sizes == [72]
 
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counters.payload import Block, PayloadError, decode_payload, encode_payload
-from counters.records import VALUE_MAX, Increment, Item, Keyed
+from counters.records import VALUE_MAX, Batch, Increment, Item, Keyed
 
 # Few keys, so that they meet again; values near the edge, so that sums pass it.
 KEYS = st.uuids(version=4) | st.sampled_from([f"{n:032x}" for n in range(3)]).map(UUID)
 VALUES = st.integers(1, 1000) | st.integers(VALUE_MAX - 3, VALUE_MAX)
 INCREMENTS = st.builds(Increment, KEYS, VALUES)
-BATCHES = st.lists(INCREMENTS, max_size=6)
+BATCHES = st.lists(INCREMENTS, max_size=6).map(Batch.of)
 IDEMPOTENCY_KEYS = st.text(
     st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=64
 )
@@ -32,37 +32,38 @@ def added(block: Block) -> Counter[bytes]:
     return sums
 
 
-def expected(increments: list[Increment]) -> Counter[bytes]:
+def expected(batches: list[Batch]) -> Counter[bytes]:
     sums: Counter[bytes] = Counter()
-    for increment in increments:
-        sums[increment.key.bytes] += increment.value
+    for batch in batches:
+        for key, value in zip(batch.keys, batch.values, strict=True):
+            sums[key] += value
     return sums
 
 
 @given(items=ITEMS)
 def test_sums_and_groups_come_back_exactly(items: list[Item]) -> None:
-    plain: list[Increment] = []
+    plain: list[Batch] = []
     keyed: list[Keyed] = []
     for item in items:
         if isinstance(item, Keyed):
             keyed.append(item)
         else:
-            plain += [item] if isinstance(item, Increment) else item
+            plain.append(Batch.of([item]) if isinstance(item, Increment) else item)
     payload = decode_payload(encode_payload(items))
     assert added(payload.block) == expected(plain)
-    assert payload.block.increments == len(plain)
+    assert payload.block.increments == sum(map(len, plain))
     assert [group.idempotency_key for group in payload.groups] == [
         each.idempotency_key for each in keyed
     ]
     for group, each in zip(payload.groups, keyed, strict=True):
-        assert added(group.block) == expected(list(each.increments))
+        assert added(group.block) == expected([each.increments])
         assert group.block.increments == len(each.increments)
 
 
 def test_a_key_takes_its_place_once_however_often_it_comes() -> None:
     increment = Increment(uuid4(), 2)
     once = encode_payload([increment])
-    assert len(encode_payload([[increment] * 1000, increment])) == len(once)
+    assert len(encode_payload([Batch.of([increment] * 1000), increment])) == len(once)
 
 
 @given(items=ITEMS, data=st.data())

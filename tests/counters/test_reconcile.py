@@ -7,7 +7,7 @@ import pytest
 from counters import reconcile as reconciler
 from counters import selectors
 from counters.reconcile import reconcile
-from counters.records import Increment
+from counters.records import Batch, Increment
 from counters.totals import EPOCH_KEY, total_key
 from tests.counters.support import A, B, C, Shard, execute
 
@@ -97,7 +97,7 @@ def test_a_database_that_went_back_makes_the_cache_begin_anew(filled: Shard) -> 
 def test_it_goes_slice_by_slice_and_on_where_it_ended(filled: Shard, monkeypatch) -> None:
     monkeypatch.setattr(reconciler, "SLICE", 10)
     keys = [type(A)(int=number) for number in range(1000, 1200)]
-    filled.append([Increment(key, 1) for key in keys])
+    filled.append(Batch.of([Increment(key, 1) for key in keys]))
     filled.run()
     put(filled, keys[0], 5)
     runs = [reconcile(filled.drain._cache, slices=3)]

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counters import records
 from counters.records import (
     BATCH_MAX,
     VALUE_MAX,
+    Batch,
     Increment,
     InvalidIncrementError,
     TooManyIncrementsError,
@@ -99,11 +101,29 @@ def test_a_batch_names_the_first_bad_index(data: bytes, message: str) -> None:
     assert str(raised.value) == message
 
 
+@pytest.mark.parametrize("text", [KEY, KEY.upper(), KEY.replace("-", "")])
+def test_a_key_in_a_batch_too(text: str) -> None:
+    for _ in range(2):
+        assert decode_batch(b"[%b]" % body(key=text)) == Batch([UUID(KEY).bytes], [1])
+
+
+def test_keys_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records._KnownKeys, "MOST", 3)
+    keys = [uuid4() for _ in range(10)]
+    data = b"[%b]" % b",".join(body(key=str(key)) for key in keys)
+    for _ in range(2):
+        assert decode_batch(data).keys == [key.bytes for key in keys]
+        assert len(records._known_keys) <= 3
+    with pytest.raises(InvalidIncrementError, match=r"\[1\]\.key: must be a UUID"):
+        decode_batch(b"[%b,%b]" % (body(), body(key="x")))
+    assert "x" not in records._known_keys
+
+
 def test_a_batch_has_its_order_and_its_limit() -> None:
     increments = [Increment(uuid4(), value) for value in range(1, 4)]
     sent = [{"key": str(each.key), "value": each.value} for each in increments]
-    assert decode_batch(json.dumps(sent).encode()) == increments
-    assert decode_batch(b"[]") == []
+    assert decode_batch(json.dumps(sent).encode()) == Batch.of(increments)
+    assert decode_batch(b"[]") == Batch([], [])
     most = b"[" + b",".join([body()] * BATCH_MAX)
     assert len(decode_batch(most + b"]")) == BATCH_MAX
     with pytest.raises(TooManyIncrementsError, match="body: has 10001 increments, 10000 are"):

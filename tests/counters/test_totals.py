@@ -18,7 +18,7 @@ from counters.drain import ShardDrain
 from counters.flights import Flights
 from counters.metrics import render_state
 from counters.queries import Window
-from counters.records import VALUE_MAX, Increment
+from counters.records import VALUE_MAX, Batch, Increment
 from counters.totals import EPOCH_KEY, Mark, TotalsCache, total_key
 from tests.counters.support import A, B, C, Shard
 
@@ -262,7 +262,7 @@ def test_history_of_a_window(shard: Shard) -> None:
 def test_the_state_says_how_far_the_drain_is(shard: Shard) -> None:
     selectors._streams.cache_clear()
     shard.append(Increment(A, 1))
-    shard.append([Increment(A, VALUE_MAX)] * 2)
+    shard.append(Batch.of([Increment(A, VALUE_MAX)] * 2))
     state = selectors.state()
     [only] = state.shards
     assert only.waiting == 2

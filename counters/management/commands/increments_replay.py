@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from counters.management.reporting import clear_errors
 from counters.payload import encode_payload
-from counters.records import Increment, InvalidIncrementError, Keyed, decode_increment
+from counters.records import Batch, Increment, InvalidIncrementError, Keyed, decode_increment
 from counters.selectors import open_dead_letters
 from counters.services import dead_letters_replay
 from counters.totals import streams
@@ -75,7 +75,7 @@ def _send(file: Path, digest: str, advance: Advance) -> None:
         appender = Appender(client, streams()[0])
         lines, done, number = _increments(file), 0, 0
         while chunk := list(islice(lines, CHUNK)):
-            keyed = Keyed(f"replay:{digest}:{number}", chunk)
+            keyed = Keyed(f"replay:{digest}:{number}", Batch.of(chunk))
             try:
                 appender.append(encode_payload([keyed]))
             except AppendError as error:
