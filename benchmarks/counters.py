@@ -28,7 +28,7 @@ from tests.support.stores import Stores
 SCRIPT = "increments.lua"
 # Of the answer `{}`; the references answer with as much.
 _BODY_BYTES = 2
-BATCH_CONNECTIONS = 8
+BATCH_CONNECTIONS = 64
 BATCH_KEYS = 10_000
 _DRAINED_MOST_S = 60.0
 _PROBE_EVERY_S = 0.1
