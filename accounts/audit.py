@@ -3,6 +3,7 @@
 from django.utils import timezone
 
 from accounts.models import AUDIT_TEXT_CHARACTERS, AuditEvent
+from commons.rows import insert_row
 
 Kind = AuditEvent.Kind
 
@@ -11,14 +12,15 @@ def audit_write(
     *, kind: Kind, user_id: int | None, username: str, address: str = "", detail: str = ""
 ) -> None:
     """Add an entry. Texts are cut to fit; what no column can hold becomes a question mark."""
-    AuditEvent.objects.create(
-        at=timezone.now(),
-        kind=kind,
-        user_id=user_id,
-        username=_fitting(username),
-        address=_fitting(address),
-        detail=_fitting(detail),
-    )
+    entry = {
+        "at": timezone.now(),
+        "kind": kind.value,
+        "user_id": user_id,
+        "username": _fitting(username),
+        "address": _fitting(address),
+        "detail": _fitting(detail),
+    }
+    insert_row(AuditEvent, entry)
 
 
 def _fitting(text: str) -> str:

@@ -18,23 +18,29 @@ from runtime.addresses import limited_as
 
 ACCOUNT, ADDRESS = Lockout.Kind.ACCOUNT.value, Lockout.Kind.ADDRESS.value
 
-# `l` is the row as it is once nobody else holds it.
-_RESERVE = """
+# `l` is the row as it is once nobody else holds it, `most` how many failures its kind may have.
+_FORGOTTEN = "l.last_failure_at < clock_timestamp() - %(forget)s * interval '1 second'"
+_MOST = "CASE l.kind WHEN 'account' THEN %(account_most)s ELSE %(address_most)s END"
+# The rows in this order for everybody, so that two tries never wait for each other.
+_RESERVE = f"""
 INSERT INTO accounts_lockout AS l (kind, subject, failures, last_failure_at, locked_until)
-VALUES (%(kind)s, %(subject)s, 1, clock_timestamp(),
-        CASE WHEN 1 >= %(most)s THEN clock_timestamp() + %(first)s * interval '1 second' END)
+SELECT kind, subject, 1, clock_timestamp(),
+       CASE WHEN 1 >= most THEN clock_timestamp() + %(first)s * interval '1 second' END
+  FROM (VALUES (1, 'account', %(account)s, %(account_most)s),
+               (2, 'address', %(address)s, %(address_most)s)) AS new (number, kind, subject, most)
+ WHERE subject <> '' ORDER BY number
 ON CONFLICT (kind, subject) DO UPDATE SET
-    failures = CASE WHEN l.last_failure_at < clock_timestamp() - %(forget)s * interval '1 second'
-                    THEN 1 ELSE l.failures + 1 END,
+    failures = CASE WHEN {_FORGOTTEN} THEN 1 ELSE l.failures + 1 END,
     last_failure_at = clock_timestamp(),
     locked_until = CASE
-        WHEN l.last_failure_at < clock_timestamp() - %(forget)s * interval '1 second' THEN NULL
-        WHEN l.failures + 1 >= %(most)s THEN clock_timestamp() + interval '1 second'
-             * least(%(first)s * power(2.0, least(l.failures + 1 - %(most)s, 40)), %(longest)s)
+        WHEN {_FORGOTTEN} THEN NULL
+        WHEN l.failures + 1 >= {_MOST} THEN clock_timestamp() + interval '1 second'
+             * least(%(first)s * power(2.0, least(l.failures + 1 - {_MOST}, 40)), %(longest)s)
         END
 WHERE l.locked_until IS NULL OR l.locked_until <= clock_timestamp()
-RETURNING locked_until
-"""
+RETURNING kind, locked_until
+"""  # noqa: S608
+_FORGET = "DELETE FROM accounts_lockout WHERE kind = 'account' AND subject = %s"
 _GIVE_BACK = """
 UPDATE accounts_lockout SET
     failures = greatest(failures - 1, 0),
@@ -61,14 +67,14 @@ def attempt_reserve(*, account: str, address: str) -> Attempt:
     """Count a try for the account's key and the address. LockedError when either has none left;
     nothing is counted then.
     """
-    locks = []
     subjects = _subjects(account, address)
     with transaction.atomic():
-        # Always in this order, so that two tries never wait for each other.
+        reserved = _reserve(dict(subjects))
         for kind, subject in subjects:
-            until = _reserve(kind, subject)
-            if until is not None:
-                locks.append((kind, subject, until))
+            if kind not in reserved:
+                # It may have been unlocked in between: the client then waits a second for nothing.
+                raise LockedError(_wait_s(kind, subject))
+    locks = [(*each, until) for each in subjects if (until := reserved[each[0]]) is not None]
     return Attempt(account, address, tuple(locks))
 
 
@@ -76,7 +82,8 @@ def attempt_succeeded(attempt: Attempt) -> None:
     """The password was right: the account's failures are forgotten, the address gets its try back,
     and no more: else whoever has one account could try on without end.
     """
-    Lockout.objects.filter(kind=ACCOUNT, subject=attempt.account).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET, [attempt.account])
     if attempt.address:
         _give_back(ADDRESS, limited_as(attempt.address))
 
@@ -103,24 +110,22 @@ def _subjects(account: str, address: str) -> list[tuple[str, str]]:
     return [(kind, subject) for kind, subject in named if subject]
 
 
-def _reserve(kind: str, subject: str) -> datetime | None:
-    """Until when the subject is locked from now on, if it is. LockedError if it was already."""
+def _reserve(subjects: dict[str, str]) -> dict[str, datetime | None]:
+    """By kind, until when the subject is locked from now on, if it is. Those that were locked
+    already are missing.
+    """
     parameters = {
-        "kind": kind,
-        "subject": subject,
-        "most": _most(kind),
+        ACCOUNT: subjects.get(ACCOUNT, ""),
+        ADDRESS: subjects.get(ADDRESS, ""),
+        "account_most": _most(ACCOUNT),
+        "address_most": _most(ADDRESS),
         "first": settings.ACCOUNT_LOCKOUT_FIRST_S,
         "longest": settings.ACCOUNT_LOCKOUT_LONGEST_S,
         "forget": settings.ACCOUNT_LOCKOUT_FORGET_S,
     }
     with connection.cursor() as cursor:
         cursor.execute(_RESERVE, parameters)
-        row = cursor.fetchone()
-    if row is None:
-        # It may have been unlocked in between: the client then waits a second for nothing.
-        raise LockedError(_wait_s(kind, subject))
-    until: datetime | None = row[0]
-    return until
+        return dict(cursor.fetchall())
 
 
 def _give_back(kind: str, subject: str) -> None:

@@ -5,6 +5,7 @@ anything. Then one try at a time for each account in each process, so that many 
 once are hashed once, and reserve one try, not all. Then a reserved try, then the hash.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NoReturn
 
@@ -46,12 +47,18 @@ _known_account_key = lru_cache(maxsize=10_000)(_account_key)
 
 
 def credentials_check(
-    *, username: str, password: str, address: str = "", anew: bool = False
+    *,
+    username: str,
+    password: str,
+    address: str = "",
+    anew: bool = False,
+    and_then: Callable[[User], object] = lambda _: None,
 ) -> User:
     """The user of that name and password; `anew` if a hash must say so, whatever is remembered.
 
-    BadCredentialsError for an unknown name, a wrong password and somebody who may not log in;
-    LockedError after too many failures; BusyError when too many ask at once.
+    `and_then` is called with the user in the transaction that notes the success, if it needs to be
+    noted. BadCredentialsError for an unknown name, a wrong password and somebody who may not log
+    in; LockedError after too many failures; BusyError when too many ask at once.
     """
     key = account_key(username)
     try:
@@ -59,11 +66,19 @@ def credentials_check(
             user = user_by_key(key) if key else None
             if user is not None and not anew and _is_remembered(user, password):
                 lockout.known_password_used(account=key, address=address)
+                and_then(user)
                 count_login("remembered")
                 return user
             attempt = lockout.attempt_reserve(account=key, address=address)
             verdict = _verify(attempt, user, password)
-            return _judge(attempt, user, username, password, verdict)
+            if user is None or not verdict.correct or not user.is_active:
+                _refuse(attempt, user, username)
+            _accept(attempt, user, verdict, and_then)
+            process_sessions().passwords.remember(
+                key=user.username_key, user_id=user.pk, encoded=user.password, password=password
+            )
+            count_login("verified")
+            return user
     except LockedError:
         count_login("locked")
         raise
@@ -88,11 +103,9 @@ def _verify(attempt: Attempt, user: User | None, password: str) -> Verdict:
         raise
 
 
-def _judge(
-    attempt: Attempt, user: User | None, username: str, password: str, verdict: Verdict
-) -> User:
-    if user is None or not verdict.correct or not user.is_active:
-        _refuse(attempt, user, username)
+def _accept(
+    attempt: Attempt, user: User, verdict: Verdict, and_then: Callable[[User], object]
+) -> None:
     with transaction.atomic():
         lockout.attempt_succeeded(attempt)
         if verdict.encoded_anew is not None:
@@ -100,11 +113,7 @@ def _judge(
             same = User.objects.filter(pk=user.pk, password=user.password)
             if same.update(password=verdict.encoded_anew):
                 user.password = verdict.encoded_anew
-    process_sessions().passwords.remember(
-        key=user.username_key, user_id=user.pk, encoded=user.password, password=password
-    )
-    count_login("verified")
-    return user
+        and_then(user)
 
 
 def _refuse(attempt: Attempt, user: User | None, username: str) -> NoReturn:

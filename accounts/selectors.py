@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from accounts.models import Session, User
 from accounts.people import Person
 from accounts.pictures import picture_url
+from commons.rows import find_row
 
 SESSIONS_SHOWN = 1_000
 
@@ -40,7 +41,7 @@ def live() -> Q:
 
 def user_by_key(key: str) -> User | None:
     """The user whose name has that key."""
-    return User.objects.filter(username_key=key).first()
+    return find_row(User, "username_key", key)
 
 
 def person_by_token_hash(token_hash: bytes) -> tuple[Person, datetime] | None:

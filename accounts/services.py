@@ -24,7 +24,14 @@ from accounts.errors import (
     UsernameTakenError,
 )
 from accounts.logins import credentials_check
-from accounts.models import DEVICE_CHARACTERS, AuditEvent, Lockout, Session, User
+from accounts.models import (
+    DEVICE_CHARACTERS,
+    AuditEvent,
+    Lockout,
+    Session,
+    User,
+    new_session_id,
+)
 from accounts.names import clean_nickname, clean_password, clean_username, username_key
 from accounts.operators import (
     operator_ensure,
@@ -39,6 +46,7 @@ from accounts.selectors import live, person_of, user_by_key
 from accounts.sessions import process_sessions, session_check
 from accounts.stages import stage
 from accounts.tokens import new_token, token_hash
+from commons.rows import insert_row
 
 __all__ = [
     "account_unlock",
@@ -97,17 +105,22 @@ def session_open(
     """Log in: a new session, whose token is known to nobody else from now on. `device` is what the
     client says it is. BadCredentialsError, LockedError, BusyError.
     """
-    user = credentials_check(username=username, password=password, address=address)
-    opened = _open(user, device, address)
+    opened: list[OpenedSession] = []
+    user = credentials_check(
+        username=username,
+        password=password,
+        address=address,
+        and_then=lambda user: opened.append(_open(user, device, address)),
+    )
     # The password was right a moment ago; a packet that says the same may be given the same token.
     process_sessions().passwords.remember(
         key=user.username_key,
         user_id=user.pk,
         encoded=user.password,
         password=password,
-        token=opened.token,
+        token=opened[0].token,
     )
-    return opened
+    return opened[0]
 
 
 def session_renew(*, username: str, password: str, address: str = "") -> None:
@@ -124,19 +137,21 @@ def session_renew(*, username: str, password: str, address: str = "") -> None:
 
 def _open(user: User, device: str, address: str) -> OpenedSession:
     token, now = new_token(), timezone.now()
-    session = Session(
-        token_hash=token_hash(token),
-        user_id=user.pk,
-        device=_printable(device)[:DEVICE_CHARACTERS],
-        address=address or None,
-        created_at=now,
-        last_used_at=now,
-        expires_at=now + timedelta(seconds=settings.ACCOUNT_SESSION_LONGEST_S),
-    )
+    session_id = new_session_id()
+    session = {
+        "id": session_id,
+        "token_hash": token_hash(token),
+        "user_id": user.pk,
+        "device": _printable(device)[:DEVICE_CHARACTERS],
+        "address": address or None,
+        "created_at": now,
+        "last_used_at": now,
+        "expires_at": now + timedelta(seconds=settings.ACCOUNT_SESSION_LONGEST_S),
+    }
     with stage("token_update"), transaction.atomic():
-        session.save(force_insert=True)
+        insert_row(Session, session)
         audit_write(kind=Kind.LOGIN, user_id=user.pk, username=user.username, address=address)
-    return OpenedSession(token=token, person=person_of(user, session.pk))
+    return OpenedSession(token=token, person=person_of(user, session_id))
 
 
 def session_close(*, person: Person, address: str = "") -> None:

@@ -7,15 +7,16 @@ bulk_create's 3.6, most of which PostgreSQL spends on the indexes. (On two share
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Model
 from psycopg import sql
 
 from adserver.models import Ad, AdChange
 from adserver.records import AdRecord
+from commons.rows import insert_row
 
 _AD_COLUMNS = (*AdRecord.__struct_fields__, "updated_at", "closed_at")
 # Both are of one moment, since one statement reads them.
@@ -51,12 +52,12 @@ def standing(ad_id: UUID | None) -> tuple[int, Ad | None]:
 
 def put_ads(ads: Sequence[Ad]) -> None:
     """Insert ads, all fields of which are set. Raises what Django raises for a database error."""
-    _put(Ad._meta.db_table, _AD_COLUMNS, [_values(ad) for ad in ads])
+    _put(Ad, _AD_COLUMNS, [_values(ad) for ad in ads])
 
 
 def put_log(rows: Sequence[LogRow]) -> None:
     """Insert log entries. Raises what Django raises for a database error."""
-    _put(AdChange._meta.db_table, LogRow._fields, rows)
+    _put(AdChange, LogRow._fields, rows)
 
 
 def rewrite_ads(ads: Sequence[Ad]) -> None:
@@ -77,19 +78,12 @@ def _values(ad: Ad) -> tuple[Any, ...]:
     return tuple([getattr(ad, name) for name in _AD_COLUMNS])
 
 
-def _put(table: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+def _put(model: type[Model], columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     if len(rows) == 1:
         # Three messages less than a COPY, and nearly every write has one row.
-        with connection.cursor() as cursor:
-            cursor.execute(_insert(table, columns), rows[0])
+        insert_row(model, dict(zip(columns, rows[0], strict=True)))
     else:
-        _copy(table, columns, rows)
-
-
-@cache
-def _insert(table: str, columns: tuple[str, ...]) -> str:
-    places = ", ".join(["%s"] * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+        _copy(model._meta.db_table, columns, rows)
 
 
 def _copy(table: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
