@@ -1,8 +1,9 @@
 """Gives the suite its own throw-away PostgreSQL and Redis before Django's settings are read.
 
 Loaded by `-p` in pyproject.toml, because pytest-django reads the settings before any conftest.
-Under xdist one pair of servers serves all workers: each has its own database (made by Django) and
-its own Redis database. The servers' lives hang on this process: they end with it, however it ends.
+Under xdist one PostgreSQL serves all workers, each with its own database (made by Django), and each
+has its own Redis: tests flush it, its scripts and its subscribers. The servers' lives hang on the
+process that started them: they end with it, however it ends.
 The product's variables of the engineer's shell are not seen: tests delete what they find in a
 store, and mean the defaults.
 """
@@ -13,15 +14,12 @@ from pathlib import Path
 import pytest
 
 from config import env
-from tests.support.stores import Stores
+from devstack.programs import Child
+from devstack.redis import Redis
+from tests.support.stores import START_TIMEOUT_S, STOP_GRACE_S, Stores
 
 _WORKER = "PYTEST_XDIST_WORKER"
 _stores_key = pytest.StashKey[Stores]()
-
-
-def redis_database(worker: str) -> int:
-    """The Redis database of an xdist worker `gw<n>`, above the one of a run without xdist."""
-    return int(worker.removeprefix("gw")) + 1
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -29,9 +27,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Start the stores, or in an xdist worker take those of the controller."""
     worker = os.environ.get(_WORKER)
     if worker is not None:
-        base, _, _ = os.environ["REDIS_URL"].rpartition("/")
-        os.environ["REDIS_URL"] = f"{base}/{redis_database(worker)}"
-        _use_data_directory(Path(os.environ["DATA_DIR"]) / worker)
+        directory = Path(os.environ["DATA_DIR"]) / worker
+        _use_data_directory(directory)
+        _start_redis(directory / "redis", early_config)
         return
     for name in ("DJANGO_SETTINGS_MODULE", *env.VARIABLES):
         os.environ.pop(name, None)
@@ -42,6 +40,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     os.environ["DATABASE_URL"] = stores.database_url
     os.environ["REDIS_URL"] = stores.redis_url
     _use_data_directory(stores.directory / "state")
+
+
+def _start_redis(directory: Path, config: pytest.Config) -> None:
+    redis = Redis(directory, durable=False)
+    redis.prepare()
+    child = Child(redis.program(), log_directory=directory / "logs")
+    child.start()
+    config.add_cleanup(lambda: child.stop(STOP_GRACE_S))
+    child.wait_ready(START_TIMEOUT_S)
+    os.environ["REDIS_URL"] = redis.url
 
 
 def _use_data_directory(path: Path) -> None:
