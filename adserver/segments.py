@@ -58,17 +58,18 @@ class Segment:
         entries = live.page(found, 0, self.size)
         self.keys = list(map(_key, entries))
         self.front = list(map(_json, entries))
-        self.close(live)
+        self.settle()
 
-    def close(self, live: OrderedBlocks) -> None:
-        """See how far the front reaches. What comes after its last ad concerns the total only."""
+    def settle(self) -> bool:
+        """See how far the front reaches: what comes after its last ad concerns the total only.
+        False when it has become too short, and is to be read again.
+        """
         self.complete = len(self.keys) == self.total
         if self.complete:
             self.reach = _ALL_KEYS
-        elif len(self.keys) < self.size * _FRONT_SHARE:
-            self._read(live)
-        else:
-            self.reach = self.keys[-1]
+            return True
+        self.reach = self.keys[-1] if self.keys else 0
+        return len(self.keys) >= self.size * _FRONT_SHARE
 
     def replay(self, events: Events, first: int, live: OrderedBlocks, *, seen: int) -> None:
         """Bring it up to date by the events from number `first` on; `live` is what they led to."""
@@ -79,7 +80,8 @@ class Segment:
                 self.total += change
                 if entry.key <= self.reach:
                     self.work_in(change, entry)
-            self.close(live)
+            if not self.settle():
+                self._read(live)
         self.seen = seen
 
     def work_in(self, change: int, entry: Entry) -> None:
@@ -99,29 +101,23 @@ class Segment:
 
 
 def follow(
-    segments: Iterable[Segment],
-    change: int,
-    entry: Entry,
-    live: OrderedBlocks,
-    *,
-    since: int,
-    seen: int,
+    segments: Iterable[Segment], change: int, entry: Entry, *, since: int, seen: int
 ) -> None:
-    """Bring segments from before to after one event, which concerns them all; `live` is what it led
-    to. Those that have not seen what happened until `since` stay as they are.
+    """Bring segments from before to after one event, which concerns them all. Those that have not
+    seen what happened until `since` stay as they are, and those whose front becomes too short are
+    left as ones that have seen nothing: reading them again is for whoever asks for them.
     """
     key = entry.key
     for segment in segments:
         if segment.seen < since:
             continue
-        if key <= segment.reach:
-            segment.seen = -1
-            segment.total += change
+        within = key <= segment.reach
+        if not within and change == REWRITTEN:
+            continue
+        segment.seen = -1
+        segment.total += change
+        if within:
             segment.work_in(change, entry)
-            if change != REWRITTEN:
-                segment.close(live)
-            segment.seen = seen
-        elif change != REWRITTEN:
-            segment.seen = -1
-            segment.total += change
+        changed = change != REWRITTEN and (within or segment.total == len(segment.keys))
+        if not changed or segment.settle():
             segment.seen = seen

@@ -29,7 +29,7 @@ from adserver.records import (
     render,
 )
 from adserver.selectors import trimmable_changes
-from adserver.storing import LogRow, put_ads, put_log, rewrite_ads, standing
+from adserver.storing import LogRow, put_ads, put_log, rewrite_ads, version_and_ad
 from runtime.errors import BusyError, ConflictError, NotFoundError
 
 # Any number no other advisory lock of the product uses.
@@ -71,7 +71,7 @@ class _Log:
     """
 
     def __init__(self, actor: Actor, ad_id: UUID | None) -> None:
-        self.version, self.ad = standing(ad_id)
+        self.version, self.ad = version_and_ad(ad_id)
         self.at = timezone.now()
         self._actor = actor
         self._rows: list[LogRow] = []

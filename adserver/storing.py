@@ -20,7 +20,7 @@ from commons.rows import insert_row
 
 _AD_COLUMNS = (*AdRecord.__struct_fields__, "updated_at", "closed_at")
 # Both are of one moment, since one statement reads them.
-_STANDING_SQL = f"""
+_VERSION_AND_AD_SQL = f"""
     SELECT (SELECT coalesce(max(version), 0) FROM adserver_adchange), {", ".join(_AD_COLUMNS)}
       FROM (SELECT) AS one LEFT JOIN adserver_ad ON id = %s
 """  # noqa: S608
@@ -42,12 +42,12 @@ class LogRow(NamedTuple):
     created_at: datetime
 
 
-def standing(ad_id: UUID | None) -> tuple[int, Ad | None]:
+def version_and_ad(ad_id: UUID | None) -> tuple[int, Ad | None]:
     """The last version of the log, 0 when it is empty, and the ad, if there is one."""
     with connection.cursor() as cursor:
-        cursor.execute(_STANDING_SQL, [ad_id])
+        cursor.execute(_VERSION_AND_AD_SQL, [ad_id])
         version, *values = cursor.fetchone()
-    return version, None if values[0] is None else Ad.from_db(None, _AD_COLUMNS, values)
+    return version, None if values[0] is None else Ad.from_db(connection.alias, _AD_COLUMNS, values)
 
 
 def put_ads(ads: Sequence[Ad]) -> None:

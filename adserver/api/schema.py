@@ -82,7 +82,7 @@ lookup = extend_schema(
     ],
     responses={
         200: shapes.AdAnswer,
-        **_faults(400),
+        **_faults(400, 431),
         503: OpenApiResponse(shapes.Fault, description="The catalog is not loaded yet."),
     },
 )

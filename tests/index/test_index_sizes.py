@@ -4,12 +4,14 @@ from random import Random
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from adserver import index as index_module
+from adserver.blocks import Conditions, OrderedBlocks
 from adserver.index import CatalogIndex
-from adserver.records import AdRecord, epoch_us
+from adserver.records import AdRecord, epoch_us, render
 from adserver.samples import random_ads
-from tests.index.reference import code_of, expected
+from tests.index.reference import Visitor, code_of, expected
 from tests.index.strategies import EPOCH
 
 NOW_NS = epoch_us(EPOCH) * 1000
@@ -118,3 +120,56 @@ def test_memory_of_segments_and_events_is_bounded(monkeypatch: pytest.MonkeyPatc
         index.apply(version=version, ad_id=ad.id, record=ad)
     assert len(index._segments) <= 10
     assert len(index._events) <= 10
+
+
+def test_a_write_and_the_clock_read_no_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a short front costs is for the one who asks, not for the write or the next visitor."""
+    now_ns = NOW_NS
+    ads = catalog(300)
+    index = CatalogIndex(clock=lambda: now_ns)
+    index.load(ads, version=0)
+    visitors: list[Visitor] = [
+        {"age": age, "country": code} for age in range(1, 90) for code in ("TW", "JP")
+    ]
+    for visitor in visitors:
+        index.query(code_of(visitor), 0, 10)
+    read: list[object] = []
+    matching = OrderedBlocks.matching
+
+    def noted(live: OrderedBlocks, conditions: Conditions) -> list[int]:
+        read.append(conditions)
+        return matching(live, conditions)
+
+    monkeypatch.setattr(OrderedBlocks, "matching", noted)
+    for version, ad in enumerate(sorted(ads, key=lambda ad: ad.end_at)[:60], start=1):
+        index.apply(version=version, ad_id=ad.id, record=None)
+    ends_ns = sorted(epoch_us(ad.end_at) * 1000 for ad in ads)
+    for end_ns in ends_ns[60:120]:
+        now_ns = end_ns
+        index.state()
+    assert read == []
+    kept = [ad for ad in ads if epoch_us(ad.end_at) * 1000 > now_ns]
+    for visitor in visitors:
+        wanted = expected(kept, now_ns=now_ns, visitor=visitor, offset=0, limit=10)
+        assert index.query(code_of(visitor), 0, 10)[1:] == wanted
+
+
+def test_work_at_once_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = NOW_NS
+    monkeypatch.setattr(index_module, "AT_ONCE_PER_S", 10)
+    monkeypatch.setattr(index_module, "AT_ONCE_BURST", 10)
+    index = CatalogIndex(clock=lambda: now_ns)
+    everybody = replace(catalog(1)[0], age_start=0, age_end=100, gender=(), country=(), platform=())
+    index.load([everybody], version=0)
+    for age in range(1, 9):
+        index.query(code_of({"age": age}), 0, 10)
+    left_to_visitors = []
+    for version in range(1, 5):
+        if version == 4:
+            now_ns += 10**9
+        ad = replace(everybody, version=version)
+        index.apply(version=version, ad_id=ad.id, record=ad)
+        left_to_visitors.append(index._true_since == index._seen)
+        assert index.query(code_of({"age": 90}), 0, 10) == (version, 1, [render(ad)])
+    # Each concerns eight segments or nine, and a second later there is time again.
+    assert left_to_visitors == [False, True, True, False]

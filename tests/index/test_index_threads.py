@@ -4,12 +4,17 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from random import Random
 from threading import Barrier, Event
+from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
+from adserver import index as index_module
 from adserver.index import CatalogIndex
 from adserver.records import AdRecord, render
+from tests.index.reference import Visitor, code_of, expected
 from tests.index.strategies import EPOCH
 from tests.index.test_index_sizes import NOW_NS, catalog
 
@@ -66,6 +71,75 @@ def test_every_answer_is_one_state_of_the_catalog() -> None:
         try:
             for version in range(ADS, ADS + WRITES):
                 index.apply(version=version, ad_id=ids[version % ADS], record=records[version])
+        finally:
+            stop.set()
+        assert all(each.result() > 0 for each in reading)
+
+
+def test_every_segment_is_of_the_version_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ads come, go, move and change; segments follow at once, later, or are forgotten meanwhile."""
+    monkeypatch.setattr(index_module, "SEGMENTS_MAX", 4)
+    random = Random(1)
+    ads: dict[int, AdRecord] = {}
+    visitors: list[Visitor] = [{"country": code} for code in ("TW", "JP", "US")]
+    visitors += [{}, {"age": 150}, {"country": "TW", "age": 30}]
+    history: dict[int, list[list[bytes]]] = {}
+    index = CatalogIndex(clock=lambda: NOW_NS)
+    stop, everybody = Event(), Barrier(4)
+
+    def some_ad(number: int, version: int) -> AdRecord:
+        template = catalog(1)[0]
+        values = {name: getattr(template, name) for name in template.__struct_fields__}
+        values |= {"id": UUID(int=number + 1), "version": version, "gender": (), "platform": ()}
+        values |= {"age_start": 0, "age_end": 100, "start_at": EPOCH}
+        values["country"] = tuple(random.sample(("TW", "JP", "US"), random.randrange(3)))
+        values["end_at"] = EPOCH + timedelta(days=9, seconds=random.randrange(100))
+        return AdRecord(**values)
+
+    def remember(version: int) -> None:
+        history[version] = [
+            expected(ads.values(), now_ns=NOW_NS, visitor=visitor, offset=0, limit=200)[1]
+            for visitor in visitors
+        ]
+        history.pop(version - 50, None)
+
+    def read(seed: int) -> int:
+        chooser, answers = Random(seed), 0
+        while not stop.is_set():
+            number = chooser.randrange(len(visitors))
+            offset, limit = chooser.choice((0, 0, 5, 30)), chooser.choice((1, 10, 40, 100))
+            version, total, page = index.query(code_of(visitors[number]), offset, limit)
+            assert version is not None
+            wanted = history[version][number]
+            assert (total, page) == (len(wanted), wanted[offset : offset + limit])
+            answers += 1
+            if answers == 1:
+                everybody.wait()
+        return answers
+
+    for number in range(90):
+        ads[number] = some_ad(number, 1)
+    remember(1)
+    index.load(ads.values(), version=1)
+    with ThreadPoolExecutor(3) as readers:
+        reading = [readers.submit(read, seed) for seed in range(3)]
+        everybody.wait(timeout=60)
+        try:
+            for version in range(2, 500):
+                number = random.randrange(90)
+                if number in ads and random.random() < 0.3:
+                    del ads[number]
+                elif number in ads and random.random() < 0.5:
+                    ads[number] = replace(ads[number], version=version)
+                else:
+                    ads[number] = some_ad(number, version)
+                remember(version)
+                index.apply(
+                    version=version,
+                    ad_id=UUID(int=number + 1),
+                    record=ads.get(number),
+                    one_of_many=random.random() < 0.2,
+                )
         finally:
             stop.set()
         assert all(each.result() > 0 for each in reading)
