@@ -78,19 +78,40 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     value: _Value
 
 
-class _KnownKeys(dict[str, bytes]):
-    """Keys as they are written, and what they are. Most come again: finding one takes a tenth of
-    the time of reading it. msgspec.ValidationError for what is none.
+class _KnownKeys:
+    """Keys as they are written, and what they are. Most come again, and finding one takes a tenth
+    of the time of reading it. Those that are read are remembered as long as there is room; when
+    there has been none for long, all are forgotten, since by then others may be frequent.
     """
 
     MOST = 2**16
+    _MISSES_MOST = 16 * MOST
 
-    def __missing__(self, text: str) -> bytes:
-        key = msgspec.convert(text, UUID).bytes
-        if len(self) >= self.MOST:
-            self.clear()
-        self[text] = key
-        return key
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+        self._misses = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def of(self, texts: list[str]) -> list[bytes]:
+        """The keys, in their order. msgspec.ValidationError if one is none."""
+        keys = list(map(self._known.get, texts))
+        if None in keys:
+            unknown = list({text for text, key in zip(texts, keys, strict=True) if key is None})
+            read = [key.bytes for key in msgspec.convert(unknown, list[UUID])]
+            news = dict(zip(unknown, read, strict=True))
+            self._remember(news)
+            return [key or news[text] for text, key in zip(texts, keys, strict=True)]
+        return keys  # type: ignore[return-value] # all are there
+
+    def _remember(self, news: dict[str, bytes]) -> None:
+        if len(self._known) + len(news) <= self.MOST:
+            self._known |= news
+            return
+        self._misses += len(news)
+        if self._misses > self._MISSES_MOST:
+            self._known, self._misses = {}, 0
 
 
 _known_keys = _KnownKeys()
@@ -115,7 +136,7 @@ def decode_batch(body: bytes) -> Batch:
     """
     try:
         rows = _decode_rows(body)
-        keys = list(map(_known_keys.__getitem__, map(_key_of, rows)))
+        keys = _known_keys.of(list(map(_key_of, rows)))
         batch = Batch(keys, list(map(_value_of, rows)))
     except _MISTAKES:
         batch = _decode_carefully(body)

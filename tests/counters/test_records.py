@@ -107,16 +107,23 @@ def test_a_key_in_a_batch_too(text: str) -> None:
         assert decode_batch(b"[%b]" % body(key=text)) == Batch([UUID(KEY).bytes], [1])
 
 
-def test_keys_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records._KnownKeys, "MOST", 3)
-    keys = [uuid4() for _ in range(10)]
-    data = b"[%b]" % b",".join(body(key=str(key)) for key in keys)
-    for _ in range(2):
-        assert decode_batch(data).keys == [key.bytes for key in keys]
-        assert len(records._known_keys) <= 3
+def test_keys_are_remembered_up_to_a_number_and_then_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = records._KnownKeys()
+    monkeypatch.setattr(known, "MOST", 5)
+    monkeypatch.setattr(known, "_MISSES_MOST", 8)
+    monkeypatch.setattr(records, "_known_keys", known)
+    remembered = []
+    for _ in range(3):
+        keys = [uuid4() for _ in range(4)]
+        data = b"[%b]" % b",".join(body(key=str(key)) for key in [*keys, *keys])
+        for _ in range(2):
+            assert decode_batch(data).keys == [key.bytes for key in [*keys, *keys]]
+        assert len(known) <= 5
+        remembered.append(str(keys[0]) in known._known)
+    # There was no room for the second ones; by the third it had lasted long enough.
+    assert remembered == [True, False, True]
     with pytest.raises(InvalidIncrementError, match=r"\[1\]\.key: must be a UUID"):
         decode_batch(b"[%b,%b]" % (body(), body(key="x")))
-    assert "x" not in records._known_keys
 
 
 def test_a_batch_has_its_order_and_its_limit() -> None:
