@@ -21,14 +21,18 @@ ACCOUNT, ADDRESS = Lockout.Kind.ACCOUNT.value, Lockout.Kind.ADDRESS.value
 # `l` is the row as it is once nobody else holds it, `most` how many failures its kind may have.
 _FORGOTTEN = "l.last_failure_at < clock_timestamp() - %(forget)s * interval '1 second'"
 _MOST = "CASE l.kind WHEN 'account' THEN %(account_most)s ELSE %(address_most)s END"
-# The rows in this order for everybody, so that two tries never wait for each other.
+# The rows in this order for everybody, so that two tries never wait for each other; nothing is
+# written about the address of somebody who tries a locked account.
 _RESERVE = f"""
 INSERT INTO accounts_lockout AS l (kind, subject, failures, last_failure_at, locked_until)
 SELECT kind, subject, 1, clock_timestamp(),
        CASE WHEN 1 >= most THEN clock_timestamp() + %(first)s * interval '1 second' END
   FROM (VALUES (1, 'account', %(account)s, %(account_most)s),
                (2, 'address', %(address)s, %(address_most)s)) AS new (number, kind, subject, most)
- WHERE subject <> '' ORDER BY number
+ WHERE subject <> '' AND (number = 1 OR NOT EXISTS (
+    SELECT FROM accounts_lockout AS locked WHERE locked.kind = 'account'
+       AND locked.subject = %(account)s AND locked.locked_until > clock_timestamp()
+ )) ORDER BY number
 ON CONFLICT (kind, subject) DO UPDATE SET
     failures = CASE WHEN {_FORGOTTEN} THEN 1 ELSE l.failures + 1 END,
     last_failure_at = clock_timestamp(),

@@ -7,7 +7,7 @@ once are hashed once, and reserve one try, not all. Then a reserved try, then th
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from django.db import transaction
 
@@ -26,6 +26,7 @@ from accounts.stages import count_login
 # Nobody's password is longer; hashing megabytes is not for strangers to ask for.
 _PASSWORD_CHARACTERS_MAX = 4096
 _at_once = KeyedLocks()
+Result = TypeVar("Result")
 
 
 def account_key(username: str) -> str:
@@ -47,44 +48,51 @@ _known_account_key = lru_cache(maxsize=10_000)(_account_key)
 
 
 def credentials_check(
-    *,
-    username: str,
-    password: str,
-    address: str = "",
-    anew: bool = False,
-    and_then: Callable[[User], object] = lambda _: None,
+    *, username: str, password: str, address: str = "", anew: bool = False
 ) -> User:
     """The user of that name and password; `anew` if a hash must say so, whatever is remembered.
 
-    `and_then` is called with the user in the transaction that notes the success, if it needs to be
-    noted. BadCredentialsError for an unknown name, a wrong password and somebody who may not log
-    in; LockedError after too many failures; BusyError when too many ask at once.
+    BadCredentialsError for an unknown name, a wrong password and somebody who may not log in;
+    LockedError after too many failures; BusyError when too many ask at once.
+    """
+    return credentials_used(
+        username=username, password=password, address=address, anew=anew, use=lambda user: user
+    )
+
+
+def credentials_used(
+    *,
+    username: str,
+    password: str,
+    use: Callable[[User], Result],
+    address: str = "",
+    anew: bool = False,
+) -> Result:
+    """What `use` makes of the user of that name and password, in the transaction that notes the
+    success when it has to be noted. Errors as above; what `use` raises is no failed login.
     """
     key = account_key(username)
     try:
         with hash_pool().place(), _at_once.hold(key or f"address {address}"):
             user = user_by_key(key) if key else None
+            known = user
             if user is not None and not anew and _is_remembered(user, password):
                 lockout.known_password_used(account=key, address=address)
-                and_then(user)
-                count_login("remembered")
-                return user
-            attempt = lockout.attempt_reserve(account=key, address=address)
-            verdict = _verify(attempt, user, password)
-            if user is None or not verdict.correct or not user.is_active:
-                _refuse(attempt, user, username)
-            _accept(attempt, user, verdict, and_then)
-            process_sessions().passwords.remember(
-                key=user.username_key, user_id=user.pk, encoded=user.password, password=password
-            )
-            count_login("verified")
-            return user
+            else:
+                known = None
+                attempt = lockout.attempt_reserve(account=key, address=address)
+                verdict = _verify(attempt, user, password)
+                if user is None or not verdict.correct or not user.is_active:
+                    _refuse(attempt, user, username)
+                result = _accept(attempt, user, password, verdict, use)
     except LockedError:
         count_login("locked")
         raise
     except BusyError:
         count_login("busy")
         raise
+    count_login("remembered" if known else "verified")
+    return use(known) if known else result
 
 
 def _is_remembered(user: User, password: str) -> bool:
@@ -104,16 +112,25 @@ def _verify(attempt: Attempt, user: User | None, password: str) -> Verdict:
 
 
 def _accept(
-    attempt: Attempt, user: User, verdict: Verdict, and_then: Callable[[User], object]
-) -> None:
-    with transaction.atomic():
-        lockout.attempt_succeeded(attempt)
-        if verdict.encoded_anew is not None:
-            # Not over a password that was changed meanwhile.
-            same = User.objects.filter(pk=user.pk, password=user.password)
-            if same.update(password=verdict.encoded_anew):
-                user.password = verdict.encoded_anew
-        and_then(user)
+    attempt: Attempt, user: User, password: str, verdict: Verdict, use: Callable[[User], Result]
+) -> Result:
+    try:
+        with transaction.atomic():
+            if verdict.encoded_anew is not None:
+                # Not over a password that was changed meanwhile.
+                same = User.objects.filter(pk=user.pk, password=user.password)
+                if same.update(password=verdict.encoded_anew):
+                    user.password = verdict.encoded_anew
+            result = use(user)
+            # Last: the row of an address is locked until the commit, and many may share it.
+            lockout.attempt_succeeded(attempt)
+    except BaseException:
+        lockout.attempt_dropped(attempt)
+        raise
+    process_sessions().passwords.remember(
+        key=user.username_key, user_id=user.pk, encoded=user.password, password=password
+    )
+    return result
 
 
 def _refuse(attempt: Attempt, user: User | None, username: str) -> NoReturn:

@@ -23,7 +23,7 @@ from accounts.errors import (
     SessionNotFoundError,
     UsernameTakenError,
 )
-from accounts.logins import credentials_check
+from accounts.logins import credentials_check, credentials_used
 from accounts.models import (
     DEVICE_CHARACTERS,
     AuditEvent,
@@ -105,12 +105,11 @@ def session_open(
     """Log in: a new session, whose token is known to nobody else from now on. `device` is what the
     client says it is. BadCredentialsError, LockedError, BusyError.
     """
-    opened: list[OpenedSession] = []
-    user = credentials_check(
+    user, opened = credentials_used(
         username=username,
         password=password,
         address=address,
-        and_then=lambda user: opened.append(_open(user, device, address)),
+        use=lambda user: (user, _open(user, device, address)),
     )
     # The password was right a moment ago; a packet that says the same may be given the same token.
     process_sessions().passwords.remember(
@@ -118,9 +117,9 @@ def session_open(
         user_id=user.pk,
         encoded=user.password,
         password=password,
-        token=opened[0].token,
+        token=opened.token,
     )
-    return opened[0]
+    return opened
 
 
 def session_renew(*, username: str, password: str, address: str = "") -> None:
@@ -148,7 +147,7 @@ def _open(user: User, device: str, address: str) -> OpenedSession:
         "last_used_at": now,
         "expires_at": now + timedelta(seconds=settings.ACCOUNT_SESSION_LONGEST_S),
     }
-    with stage("token_update"), transaction.atomic():
+    with stage("token_update"), transaction.atomic(savepoint=False):
         insert_row(Session, session)
         audit_write(kind=Kind.LOGIN, user_id=user.pk, username=user.username, address=address)
     return OpenedSession(token=token, person=person_of(user, session_id))

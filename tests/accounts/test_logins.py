@@ -53,6 +53,28 @@ def in_threads(count, work):
         return list(pool.map(one, range(count)))
 
 
+def test_a_right_password_whose_session_cannot_be_written_is_no_failure(ann, monkeypatch):
+    def fails(*_: object) -> None:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(services, "insert_row", fails)
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="full"):
+            services.session_open(username="ann", password=PASSWORD, address="192.0.2.7")
+    assert sum(Lockout.objects.values_list("failures", flat=True)) == 0
+
+
+def test_a_locked_account_says_nothing_of_the_address(ann, settings):
+    settings.ACCOUNT_LOCKOUT_FAILURES = 2
+    for _ in range(2):
+        fail(address="192.0.2.7")
+    before = list(Lockout.objects.order_by("kind").values())
+    for _ in range(3):
+        with pytest.raises(LockedError):
+            services.session_open(username="ann", password=PASSWORD, address="192.0.2.7")
+    assert list(Lockout.objects.order_by("kind").values()) == before
+
+
 def test_a_login_is_a_session_of_its_own_kept_by_digest(ann):
     one = services.session_open(username="ANN", password=PASSWORD, device="one\n", address="::1")
     two = services.session_open(username="ann", password=PASSWORD)
