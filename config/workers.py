@@ -1,5 +1,6 @@
 """gunicorn's worker class of the api pool."""
 
+import os
 import sys
 from typing import Any
 
@@ -20,16 +21,21 @@ class ApiProtocol(FastPathProtocol):
 
 
 class ApiServer(Server):
-    """uvicorn's server, which leaves only when its successors serve."""
+    """uvicorn's server, which leaves only when its successors serve, or its master is gone: else it
+    would keep the port, and nobody could tell it anything.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, master_pid: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._master_pid = master_pid
         self._succession = Succession(env.run_dir(), "api")
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; True ends the server."""
         if counter == 0:
             self._succession.serve()
+        if os.getppid() != self._master_pid:
+            self.should_exit = True
         leaves = await super().on_tick(counter)
         return leaves and not self._succession.awaited()
 
@@ -56,7 +62,7 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]
     async def _serve(self) -> None:
         # As the base class does it, but for the server's class.
         self.config.app = self.wsgi
-        server = ApiServer(config=self.config)
+        server = ApiServer(config=self.config, master_pid=self.ppid)
         self._install_sigquit_handler()
         await server.serve(sockets=self.sockets)
         if not server.started:

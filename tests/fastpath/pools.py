@@ -100,6 +100,7 @@ class Pool:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        wait_until(lambda: not self.serving(), "the workers' end")
 
 
 class Load:

@@ -84,6 +84,13 @@ def test_a_killed_worker_is_replaced_and_its_gauges_go(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["api", "edge"])
+def test_workers_end_when_their_master_is_killed(tmp_path, kind):
+    with Pool(tmp_path, kind) as pool:
+        pool.process.kill()
+        wait_until(lambda: not pool.serving(), "the workers' end")
+
+
+@pytest.mark.parametrize("kind", ["api", "edge"])
 def test_a_pool_that_starts_forgets_the_counts_of_the_last_one(tmp_path, kind):
     old = tmp_path / "run" / f"metrics-{kind}" / "counter_1.db"
     old.parent.mkdir(parents=True)
