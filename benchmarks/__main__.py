@@ -34,6 +34,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs (default 5)")
     parser.add_argument("--seconds", type=int, default=5, help="seconds a run (default 5)")
     parser.add_argument("--most-ads", type=int, default=1_000_000, help="largest catalog")
+    parser.add_argument("--most-users", type=int, default=1_000_000, help="most users")
     arguments = parser.parse_args()
     arguments.names = [name.upper() for name in arguments.names] or list(NAMES)
     if unknown := set(arguments.names) - set(NAMES):
@@ -55,7 +56,8 @@ def _run(names: Sequence[str], effort: Effort, console: Console) -> list[Result]
 def main() -> int:
     """0 when every target was met, else 1."""
     arguments, console, on = _arguments(), Console(), machine()
-    effort = Effort(arguments.rounds, arguments.seconds, arguments.most_ads)
+    sizes = arguments.most_ads, arguments.most_users
+    effort = Effort(arguments.rounds, arguments.seconds, *sizes)
     results = _run(arguments.names, effort, console)
     command = " ".join(["python -m benchmarks", *sys.argv[1:]])
     path = save(results, directory=env.data_dir() / "bench", command=command, on=on)

@@ -24,7 +24,6 @@ from benchmarks.rounds import Series, alternate, ratio
 from benchmarks.servers import WORKERS, Server
 from tests.support.stores import Stores
 
-USERS_MOST = 1_000_000
 _SCRIPT = "sessions.lua"
 _RATES_PER_S = (1_000, 4_000)
 _P99_MS_MOST = 4.0
@@ -48,7 +47,7 @@ class AccountsBenchmarks(PacketsBenchmarks):
 
     def u1(self) -> Result:
         """`GET /api/v1/users/me`, 1 000 live sessions, closed loop and at given rates."""
-        self._seed(min(USERS_MOST, self._effort.most_ads))
+        self._seed(self._effort.most_users)
         with (
             running(self._house.api()) as ours,
             running(self._house.api(workers=1), workers=1) as alone,
@@ -75,7 +74,7 @@ class AccountsBenchmarks(PacketsBenchmarks):
 
     def u3(self) -> Result:
         """Logins that are hashed, beside bare hashes; and session checks while they run."""
-        self._seed(min(100_000, self._effort.most_ads))
+        self._seed(min(100_000, self._effort.most_users))
         bare, ours = Series("bare argon2id"), Series("first logins")
         quiet, busy = Series("checks, quiet"), Series("checks, under logins")
         with running(self._house.api()) as server, ProcessPoolExecutor(WORKERS) as processes:

@@ -25,11 +25,12 @@ WRITES_PER_S = 100
 
 @dataclass(frozen=True)
 class Effort:
-    """How many rounds, and how many seconds each run of a round takes."""
+    """How many rounds, how many seconds each run of a round takes, and the largest sizes."""
 
     rounds: int = 5
     duration_s: int = 5
     most_ads: int = 1_000_000
+    most_users: int = 1_000_000
 
 
 class AdsBenchmarks:
