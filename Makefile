@@ -1,5 +1,6 @@
 # Every command of the repository. Each is one simple command, which make executes without a shell
-# in between, so that a signal sent to make reaches what it runs. ARGS are passed on:
+# in between, so that SIGTERM sent to make reaches what it runs (of a SIGINT that make gets alone,
+# see devstack/parent.py). ARGS are passed on:
 # make test ARGS="tests/index -k expiry"
 PYTHON ?= python3
 ARGS ?=

@@ -16,6 +16,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from devstack.errors import StackError
+from devstack.parent import Parent
 from devstack.programs import Child, Program
 
 # The first restart follows within a blink; one that keeps dying waits twice as long each time.
@@ -75,6 +76,7 @@ class Supervisor:
         self._inherited_fds = inherited_fds
         self._watched: list[_Watched] = []
         self._stop_requested = False
+        self._parent = Parent()
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._wake_fds = (-1, -1)
 
@@ -166,7 +168,7 @@ class Supervisor:
         )
         if readable:
             os.read(self._wake_fds[0], 4096)
-        if self._stop_requested:
+        if self._stop_requested or self._parent.was_interrupted():
             raise StopRequested
         for watched in self._watched:
             self._tend(watched)

@@ -26,6 +26,7 @@ DEADLY_POINTS = ("read", "inside", "committed", "trimmed")
 SHORT_ROUNDS = (("api worker", "drainer"), ("redis",), ("postgres", "drain task"))
 DRILL_ROUNDS = 50
 DRILL_KILLS = 12
+DRAINER_TRIES = 5
 
 
 @pytest.fixture
@@ -48,12 +49,16 @@ def drainer(stack: Stack, point: str) -> "subprocess.Popen[str]":
 
 
 def kill_drainers(stack: Stack, points: tuple[str, ...] = DEADLY_POINTS) -> None:
-    """Drainers that die at the points; between them Celery's go on where they ended."""
-    doomed = {point: drainer(stack, point) for point in points}
-    for point, process in doomed.items():
-        out, _ = process.communicate(timeout=60)
-        # It died where it should, unless one that stood by took the entries before its point.
-        assert process.returncode == -signal.SIGKILL, (point, out)
+    """Drainers that die at the points; between them Celery's go on where they ended. One that comes
+    through, because a store was just away or others took all there was, is sent again.
+    """
+    for _ in range(DRAINER_TRIES):
+        doomed = {point: drainer(stack, point) for point in points}
+        told = {point: process.communicate(timeout=60)[0] for point, process in doomed.items()}
+        points = tuple(p for p in points if doomed[p].returncode != -signal.SIGKILL)
+        if not points:
+            return
+    raise AssertionError(f"these did not die: { {point: told[point] for point in points} }")
 
 
 def kill_child(stack: Stack, name: str, rng: random.Random) -> None:
@@ -67,7 +72,8 @@ def kill_store(stack: Stack, name: str) -> None:
     os.kill(before, signal.SIGKILL)
     wait_until(
         lambda: pid_of(stack, name) not in (None, before),
-        timeout_s=30,
+        # Whoever dies again soon after its start is started later and later.
+        timeout_s=90,
         what=f"{name} was started again",
     )
 
