@@ -367,12 +367,17 @@ def test_hostile_input_disturbs_nobody(stack, client, tag, now_ns):
 
 
 def test_readyz_and_metrics_show_the_lag(client):
+    message = {"time": time.time_ns(), "tag": "metrics", "values": [1.0]}
+    assert client.post("/save", json=message).status_code == 200
     state = client.get("/readyz").json()["timeseries"]
     assert state["store"] == "postgres"
     assert state["lag_s"] >= 0
-    text = client.get("/metrics").text
-    assert "timeseries_lag_seconds" in text
-    assert 'ingest_accepted_total{stream="timeseries"}' in text
+    assert "timeseries_lag_seconds" in client.get("/metrics").text
+    wait_until(
+        lambda: 'ingest_accepted_total{stream="timeseries"}' in client.get("/metrics").text,
+        timeout_s=60,
+        what="the accepted message is counted",
+    )
 
 
 def test_producer_and_clients(stack):

@@ -28,10 +28,14 @@ def listen_to_sigint() -> None:
 def make(tmp_path) -> "subprocess.Popen[str]":
     (tmp_path / "child.py").write_text(CHILD)
     (tmp_path / "Makefile").write_text(f"run:\n\t@{sys.executable} {tmp_path / 'child.py'}\n")
+    # The suite itself may have been started by make, which a make below it would tell of.
+    environment = {
+        name: os.environ[name] for name in os.environ if not name.startswith(("MAKE", "MFLAGS"))
+    }
     return subprocess.Popen(
         ["make", "-f", str(tmp_path / "Makefile")],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PYTHONPATH": str(ROOT)},
         preexec_fn=listen_to_sigint,
         stdout=subprocess.PIPE,
         text=True,
