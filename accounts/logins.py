@@ -5,7 +5,8 @@ anything. Then one try at a time for each account in each process, so that many 
 once are hashed once, and reserve one try, not all. Then a reserved try, then the hash.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NoReturn, TypeVar
 
@@ -75,16 +76,24 @@ def credentials_used(
     try:
         with hash_pool().place(), _at_once.hold(key or f"address {address}"):
             user = user_by_key(key) if key else None
-            known = user
             if user is not None and not anew and _is_remembered(user, password):
                 lockout.known_password_used(account=key, address=address)
+                known = user
             else:
                 known = None
                 attempt = lockout.attempt_reserve(account=key, address=address)
-                verdict = _verify(attempt, user, password)
+                with _dropped_on_error(attempt):
+                    verdict = _verify(user, password)
                 if user is None or not verdict.correct or not user.is_active:
                     _refuse(attempt, user, username)
-                result = _accept(attempt, user, password, verdict, use)
+                with _dropped_on_error(attempt):
+                    result = _accept(attempt, user, verdict, use)
+                process_sessions().passwords.remember(
+                    key=user.username_key,
+                    user_id=user.pk,
+                    encoded=user.password,
+                    password=password,
+                )
     except LockedError:
         count_login("locked")
         raise
@@ -101,35 +110,34 @@ def _is_remembered(user: User, password: str) -> bool:
     )
 
 
-def _verify(attempt: Attempt, user: User | None, password: str) -> Verdict:
-    if len(password) > _PASSWORD_CHARACTERS_MAX:
-        password = ""
+@contextmanager
+def _dropped_on_error(attempt: Attempt) -> Iterator[None]:
+    """Whatever goes wrong here says nothing of the password: the try is given back."""
     try:
-        return password_verify(password, user.password if user else None)
+        yield
     except BaseException:
         lockout.attempt_dropped(attempt)
         raise
+
+
+def _verify(user: User | None, password: str) -> Verdict:
+    if len(password) > _PASSWORD_CHARACTERS_MAX:
+        password = ""
+    return password_verify(password, user.password if user else None)
 
 
 def _accept(
-    attempt: Attempt, user: User, password: str, verdict: Verdict, use: Callable[[User], Result]
+    attempt: Attempt, user: User, verdict: Verdict, use: Callable[[User], Result]
 ) -> Result:
-    try:
-        with transaction.atomic():
-            if verdict.encoded_anew is not None:
-                # Not over a password that was changed meanwhile.
-                same = User.objects.filter(pk=user.pk, password=user.password)
-                if same.update(password=verdict.encoded_anew):
-                    user.password = verdict.encoded_anew
-            result = use(user)
-            # Last: the row of an address is locked until the commit, and many may share it.
-            lockout.attempt_succeeded(attempt)
-    except BaseException:
-        lockout.attempt_dropped(attempt)
-        raise
-    process_sessions().passwords.remember(
-        key=user.username_key, user_id=user.pk, encoded=user.password, password=password
-    )
+    with transaction.atomic():
+        if verdict.encoded_anew is not None:
+            # Not over a password that was changed meanwhile.
+            same = User.objects.filter(pk=user.pk, password=user.password)
+            if same.update(password=verdict.encoded_anew):
+                user.password = verdict.encoded_anew
+        result = use(user)
+        # Last: the row of an address is locked until the commit, and many may share it.
+        lockout.attempt_succeeded(attempt)
     return result
 
 
