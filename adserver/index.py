@@ -133,10 +133,8 @@ class CatalogIndex:
 
     def _publish(self) -> None:
         """Let readers see what is now, in one assignment."""
-        self._published = (
-            (self.version, self._from_ns, self._turn_ns),
-            (self._segments, self._true_since, self._seen),
-        )
+        clock = self._from_ns, self._turn_ns
+        self._published = self.version, *clock, self._segments, self._true_since, self._seen
 
     # Reading: any thread.
 
@@ -148,7 +146,7 @@ class CatalogIndex:
         # Without the lock, which would cost a fifth of all this. What writers publish is one state
         # of the catalog. A segment is true from its `seen` on, in every state whose range holds
         # that: whatever concerns it changes `seen` first, and never back.
-        (version, from_ns, turn_ns), (segments, true_since, now_seen) = self._published
+        version, from_ns, turn_ns, segments, true_since, now_seen = self._published
         if from_ns <= self._clock() < turn_ns:
             segment = segments.get(visitor)
             if segment is not None and true_since <= (seen := segment.seen) <= now_seen:

@@ -66,15 +66,24 @@ class TooManyRowsError(ConflictError):
 
 
 class _Log:
-    """The log entries of one transaction, in order, with their versions; `ad` is the one that was
-    asked for with the lock, as it stands under it.
+    """The log entries of one transaction, in order, with their versions, and the ad that the
+    transaction is about, if it is about one.
     """
 
     def __init__(self, actor: Actor, ad_id: UUID | None) -> None:
-        self.version, self.ad = version_and_ad(ad_id)
+        self.version, self._ad = version_and_ad(ad_id)
+        self._ad_id = ad_id
         self.at = timezone.now()
         self._actor = actor
         self._rows: list[LogRow] = []
+
+    @property
+    def ad(self) -> Ad:
+        """The ad as it stands under the lock. AdNotFoundError when there is none."""
+        if self._ad is None:
+            assert self._ad_id is not None
+            raise AdNotFoundError(self._ad_id)
+        return self._ad
 
     def add(self, operation: Operation, ad_id: UUID, record: AdRecord | None) -> None:
         self._rows.append(
@@ -176,8 +185,7 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
     what `change` raises is raised, and nothing is written.
     """
     with _writing(actor, ad_id) as log:
-        if (ad := log.ad) is None:
-            raise AdNotFoundError(ad_id)
+        ad = log.ad
         _refill(ad, change(fields_of(record_of(ad))), log)
         rewrite_ads([ad])
     return ad
@@ -186,8 +194,6 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
 def ad_delete(*, ad_id: UUID, actor: Actor) -> int:
     """Delete an ad; gives the catalog version without it. AdNotFoundError when there is none."""
     with _writing(actor, ad_id) as log:
-        if log.ad is None:
-            raise AdNotFoundError(ad_id)
         log.ad.delete()
         log.next_version()
         log.add(Operation.DELETE, ad_id, None)
