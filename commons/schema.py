@@ -5,10 +5,17 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
+# What these statuses mean wherever they are answered.
+_EVERYWHERE = {
+    413: "The body is too large.",
+    431: "The request line and the headers are too large.",
+}
+
 
 def faults(shape: Any, meanings: Mapping[int, str], *statuses: int) -> dict[int, OpenApiResponse]:
-    """Answers of these statuses with a body of that shape."""
-    return {status: OpenApiResponse(shape, description=meanings[status]) for status in statuses}
+    """Answers of these statuses with a body of that shape; `meanings` are those of this domain."""
+    words = {**_EVERYWHERE, **meanings}
+    return {status: OpenApiResponse(shape, description=words[status]) for status in statuses}
 
 
 def answer_header(name: str, kind: Any, what: str, *statuses: int) -> OpenApiParameter:

@@ -14,7 +14,6 @@ _MEANINGS = {
     401: "No valid session.",
     404: "There is no such thing.",
     409: "The username is taken.",
-    413: "The body is too large.",
     415: "The body is of another type.",
     429: "Too many failures; again after `Retry-After` s.",
     503: "A store is away, or too much at once; nothing was done. Again after `Retry-After` s.",

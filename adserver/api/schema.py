@@ -28,9 +28,7 @@ _MEANINGS = {
     401: "Neither a token nor a session.",
     403: "No permission, or a session without its CSRF token.",
     404: "There is no such thing.",
-    413: "The body is too large.",
     415: "The body is of another type.",
-    431: "The request line and the headers are too large.",
     503: "No database, or a long import in the way; nothing accepted. Again after `Retry-After` s.",
 }
 _faults = partial(faults, shapes.Fault, _MEANINGS)

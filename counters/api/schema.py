@@ -18,9 +18,7 @@ from counters.records import BATCH_MAX, IDEMPOTENCY_KEY_CHARACTERS_MAX
 _MEANINGS = {
     400: "The request is not valid; `msg` names the field and says why. Nothing was accepted.",
     401: "This deployment asks for an API key.",
-    413: "The body is too large.",
     429: "Too many requests; again after `Retry-After` s.",
-    431: "The request line and the headers are too large.",
     503: "A store is down or full, nothing was accepted; again after `Retry-After` s.",
 }
 _faults = partial(faults, shapes.CounterFault, _MEANINGS)

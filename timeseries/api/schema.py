@@ -27,9 +27,7 @@ _MEANINGS = {
     400: "The request is not valid; `msg` names the field and says why.",
     401: "This deployment asks for an API key.",
     404: "Nothing was ever stored under this tag.",
-    413: "The body is too large.",
     429: "Too many requests; again after `Retry-After` s.",
-    431: "The request line and the headers are too large.",
     503: "A store is down, full or too slow; again after `Retry-After` s. Nothing was accepted.",
 }
 _faults = partial(faults, shapes.SeriesFault, _MEANINGS)
