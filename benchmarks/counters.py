@@ -18,7 +18,7 @@ import redis
 
 from benchmarks.ads import Effort
 from benchmarks.house import Catalog, running
-from benchmarks.load import run_wrk
+from benchmarks.load import CONNECTIONS, run_wrk
 from benchmarks.references import bare_asgi
 from benchmarks.report import Result, Target
 from benchmarks.rounds import alternate, ratio
@@ -28,7 +28,6 @@ from tests.support.stores import Stores
 SCRIPT = "increments.lua"
 # Of the answer `{}`; the references answer with as much.
 _BODY_BYTES = 2
-BATCH_CONNECTIONS = 64
 BATCH_KEYS = 10_000
 _DRAINED_MOST_S = 60.0
 _PROBE_EVERY_S = 0.1
@@ -109,7 +108,7 @@ class CountersBenchmarks:
     def _batches(self, server: Server, size: int) -> tuple[dict[str, Any], float, int]:
         """Send for a while; what was sent, how long the drain took for the rest, wrong sums."""
         words = [str(server.port), str(2 * self._effort.duration_s), str(size)]
-        words += [str(BATCH_KEYS), str(BATCH_CONNECTIONS)]
+        words += [str(BATCH_KEYS), str(CONNECTIONS)]
         command = [PYTHON, "-m", "benchmarks.batches", *words]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
         sent: dict[str, Any] = json.loads(done.stdout)

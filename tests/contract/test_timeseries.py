@@ -366,9 +366,8 @@ def test_hostile_input_disturbs_nobody(stack, client, tag, now_ns):
     assert all(psutil.pid_exists(pid) for pid in workers)
 
 
-def test_readyz_and_metrics_show_the_lag(client):
-    message = {"time": time.time_ns(), "tag": "metrics", "values": [1.0]}
-    assert client.post("/save", json=message).status_code == 200
+def test_readyz_and_metrics_show_the_lag(client, tag, now_ns):
+    save(client, message(tag, now_ns, 1.0))
     state = client.get("/readyz").json()["timeseries"]
     assert state["store"] == "postgres"
     assert state["lag_s"] >= 0

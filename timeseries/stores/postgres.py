@@ -12,7 +12,7 @@ a look at an hour of it reads few of them, and two writers take their locks in o
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from logging import getLogger
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 import psycopg
@@ -277,9 +277,8 @@ class Apply:
         if not len(fresh):
             return True
         try:
-            with cursor.connection.transaction(), cursor.copy(_COPY) as copy:
-                for part in copy_rows(fresh):
-                    copy.write(part)
+            with cursor.connection.transaction():
+                _copy(cursor, _COPY, fresh)
         except UniqueViolation:
             return False
         return True
@@ -289,9 +288,7 @@ class Apply:
         if not len(staged):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         cursor.execute(_STAGE)
-        with cursor.copy(_COPY_STAGED) as copy:
-            for part in copy_rows(staged):
-                copy.write(part)
+        _copy(cursor, _COPY_STAGED, staged)
         new = np.array(cursor.execute(_INSERT_STAGED).fetchall(), np.int64).reshape(-1, 2)
         if len(new) < len(staged):
             cursor.execute(_REPLACE_STAGED)
@@ -308,6 +305,12 @@ class Apply:
         ends = np.append(starts[1:], len(tags))
         columns = (tags[starts], hours_ns[starts], times_ns[starts], times_ns[ends - 1])
         cursor.execute(_HOURS, [_array(each) for each in (*columns, ends - starts)])
+
+
+def _copy(cursor: Cursor[Any], statement: LiteralString, batch: Batch) -> None:
+    with cursor.copy(statement) as copy:
+        for part in copy_rows(batch):
+            copy.write(part)
 
 
 def _in_order(fresh: Batch, tags: Ints, times_ns: Ints) -> tuple[Ints, Ints]:
