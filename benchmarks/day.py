@@ -26,7 +26,7 @@ from benchmarks.house import Catalog
 from tests.support.stores import Stores
 from timeseries.partitions import HOUR_NS, drop_partitions
 from timeseries.records import Query
-from timeseries.stores.postgres import Apply
+from timeseries.stores.postgres_apply import Apply
 from timeseries.stores.postgres_reader import PostgresReader
 
 FULL_RATE = 10_000
@@ -36,7 +36,7 @@ TOP_TAGS = 100
 _NS_PER_S = 1_000_000_000
 _SIZES = """
 SELECT sum(pg_table_size(i.inhrelid))::bigint, sum(pg_indexes_size(i.inhrelid))::bigint
-FROM pg_inherits i WHERE i.inhparent = 'timeseries_measurement'::regclass
+FROM pg_inherits i WHERE i.inhparent = 'timeseries_block'::regclass
 """
 
 
@@ -51,7 +51,7 @@ def fill(connection: psycopg.Connection[Any], *, rate: int, start_ns: int) -> in
         batch = draw(rng, count=size, start_ns=batch_start_ns, span_ns=size * _NS_PER_S // rate)
         with connection.transaction(), connection.cursor() as cursor:
             apply.store(cursor, batch)
-    connection.execute("VACUUM ANALYZE timeseries_measurement")
+    connection.execute("VACUUM ANALYZE timeseries_block")
     return count
 
 

@@ -1,14 +1,14 @@
-"""Tables of the time series in PostgreSQL. Written only by `timeseries.stores` and `services`.
+"""Tables of the time series in PostgreSQL. Written only by `timeseries.stores`.
 
-`Measurement` is partitioned by time, so that what is past the retention goes by dropping a table.
-Its partitions are made by `timeseries.partitions`; Django only reads it.
+The measurements themselves are in `timeseries_block`, of which Django knows nothing: see
+`timeseries.stores.packed` for what a block is, `timeseries.partitions` for its partitions.
 """
 
 from django.db import models
 
 
 class Tag(models.Model):
-    """The dictionary: a measurement holds four bytes of tag, not its name."""
+    """The dictionary: a block holds four bytes of tag, not its name."""
 
     id = models.AutoField(primary_key=True)
     # Compared byte by byte, as kdb+ and memory do.
@@ -19,26 +19,6 @@ class Tag(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class Measurement(models.Model):
-    """One measurement. `values` are its floats, 8 bytes each, big-endian; `time_ns` since 1970."""
-
-    pk = models.CompositePrimaryKey("tag_id", "time_ns")
-    time_ns = models.BigIntegerField()
-    # No reference in the database: it would be checked for every row of every batch. `TagHour`
-    # has one, and there is a row of it for every measurement.
-    tag = models.ForeignKey(
-        Tag, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
-    )
-    values = models.BinaryField()
-
-    class Meta:
-        managed = False
-        db_table = "timeseries_measurement"
-
-    def __str__(self) -> str:
-        return f"{self.tag_id} at {self.time_ns}"
 
 
 class TagHour(models.Model):

@@ -13,7 +13,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.errors import LockNotAvailable, ObjectNotInPrerequisiteState
 
 HOUR_NS = 3_600_000_000_000
-TABLE = "timeseries_measurement"
+TABLE = "timeseries_block"
 # Any numbers no other advisory lock of the product uses.
 _MAKING_LOCK = 0x7473_6D61_6B65
 _DROPPING_LOCK = 0x7473_6472_6F70
@@ -21,13 +21,13 @@ _BOUNDS = re.compile(r"FROM \('(\d+)'\) TO \('(\d+)'\)")
 _LIST = """
 SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'timeseries_measurement'::regclass
+WHERE i.inhparent = 'timeseries_block'::regclass
 """
 # What a drop that was cut short has left: detached, not yet dropped.
 _LEFT_OVER = r"""
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND NOT c.relispartition AND n.nspname = current_schema()
-AND c.relname ~ '^timeseries_measurement_\d{10}$'
+AND c.relname ~ '^timeseries_block_\d{10}$'
 """
 
 

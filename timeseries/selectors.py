@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import NamedTuple, TypeVar
@@ -19,9 +21,9 @@ Found = TypeVar("Found")
 _REDIS_S = 0.5
 _NS_PER_S = 1_000_000_000
 _SIZES = """
-SELECT c.relname, nullif(c.reltuples, -1)::bigint, pg_total_relation_size(c.oid)
+SELECT c.relname, pg_total_relation_size(c.oid)
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'timeseries_measurement'::regclass ORDER BY c.relname DESC
+WHERE i.inhparent = 'timeseries_block'::regclass ORDER BY c.relname DESC
 """
 
 
@@ -34,13 +36,10 @@ class Waiting(NamedTuple):
 
 
 class PartitionSize(NamedTuple):
-    """One table of measurements: about how many rows, None before PostgreSQL has looked, and bytes
-    with its index.
-    """
+    """One table of measurements: from when, how many, and bytes with its index."""
 
-    name: str
     low_ns: int
-    rows: int | None
+    measurements: int
     size_bytes: int
 
 
@@ -82,8 +81,11 @@ def partition_sizes() -> list[PartitionSize]:
     """The tables of the PostgreSQL store, the newest first."""
     with connection.cursor() as cursor:
         cursor.execute(_SIZES)
-        rows = cursor.fetchall()
-    return [
-        PartitionSize(name, int(name.rpartition("_")[2]) * HOUR_NS, count, size_bytes)
-        for name, count, size_bytes in rows
-    ]
+        sizes = {int(name.rpartition("_")[2]) * HOUR_NS: size for name, size in cursor.fetchall()}
+    # An hour is in the last partition that begins at or before it.
+    lows_ns = sorted(sizes)
+    counts: Counter[int] = Counter()
+    for hour_ns, count in TagHour.objects.values_list("hour_ns").annotate(count=Sum("count")):
+        if place := bisect_right(lows_ns, hour_ns):
+            counts[lows_ns[place - 1]] += count
+    return [PartitionSize(low_ns, counts[low_ns], size) for low_ns, size in sizes.items()]

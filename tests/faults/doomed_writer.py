@@ -17,7 +17,7 @@ django.setup()
 from runtime import drain  # noqa: E402
 from runtime.stream import Stream  # noqa: E402
 from timeseries.opening import open_streams, open_writer  # noqa: E402
-from timeseries.stores.postgres import Apply  # noqa: E402
+from timeseries.stores.postgres_apply import Apply  # noqa: E402
 
 WAIT_S = 20.0
 

@@ -11,6 +11,7 @@ from django.test import Client
 from runtime.drain import Drained
 from runtime.redis_where import open_redis
 from runtime.stream import Appender
+from timeseries import selectors
 from timeseries.opening import open_streams, open_writer
 from timeseries.records import Measurement, encode
 
@@ -23,7 +24,7 @@ def empty(request: pytest.FixtureRequest) -> None:
     if "client" in request.fixturenames:
         request.getfixturevalue("transactional_db")
         with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE timeseries_tag, timeseries_taghour, timeseries_measurement")
+            cursor.execute("TRUNCATE timeseries_tag, timeseries_taghour, timeseries_block")
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_overview(client, stored):
     assert '<span class="ah-number">0.0 s</span> behind' in page
     assert 'href="?tag=a%20%26%20b"' in page
     assert "Partitions" in page
+    assert sum(each.measurements for each in selectors.partition_sizes()) == 120
     found = text(client, f"{LIST}?q=OTH")
     assert "?tag=other" in found
     assert "?tag=a%20" not in found

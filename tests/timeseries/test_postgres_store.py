@@ -1,4 +1,4 @@
-"""What only the PostgreSQL store has: partitions, two writers at once, and what each remembers."""
+"""What only the PostgreSQL store has: partitions, two writers, and what each remembers."""
 
 import struct
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.timeseries.strategies import EPOCH_NS
 from timeseries.partitions import HOUR_NS, drop_partitions, make_partitions, name_of, partitions
 from timeseries.records import Measurement, Query, StoreAwayError, encode
 from timeseries.stores.postgres import PostgresWriter
-from timeseries.stores.postgres_reader import LAST
+from timeseries.stores.postgres_reader import LAST, last_parameters
 
 pytestmark = pytest.mark.django_db
 # Days of this test's own, which no other test writes to.
@@ -54,7 +54,7 @@ def test_two_writers_that_know_nothing_of_each_other_agree(
     case.drain_all()
     put(other, (EPOCH_NS + 5, 5.0), (EPOCH_NS + 6, 6.0))
     writer.drain(other.stream)
-    # For the first writer these are later than all it has seen: PostgreSQL knows better.
+    # Later than all that the first writer has stored itself, and late all the same.
     put(case, (EPOCH_NS + 5, 50.0), (EPOCH_NS + 7, 7.0))
     case.drain_all()
     expected = [(1, [1.0]), (5, [50.0]), (6, [6.0]), (7, [7.0])]
@@ -68,7 +68,7 @@ def test_a_tag_that_was_removed_meanwhile_is_made_again(
     case = postgres_store.case()
     put(case, (EPOCH_NS + 1, 1.0))
     case.drain_all()
-    connection.execute("DELETE FROM timeseries_measurement WHERE tag_id = %s", (tag_id(case),))
+    connection.execute("DELETE FROM timeseries_block WHERE tag_id = %s", (tag_id(case),))
     connection.execute("DELETE FROM timeseries_taghour WHERE tag_id = %s", (tag_id(case),))
     connection.execute("DELETE FROM timeseries_tag WHERE id = %s", (tag_id(case),))
     put(case, (EPOCH_NS + 2, 2.0))
@@ -118,7 +118,7 @@ def test_partitions_past_the_retention_go_and_the_others_stay(
     old_ns = 10 * DAY_NS
     with connection.transaction(), connection.cursor() as cursor:
         make_partitions(cursor, [old_ns, old_ns + HOUR_NS, old_ns + 2 * HOUR_NS], 1)
-    names = [f"timeseries_measurement_{240 + hour:010d}" for hour in range(3)]
+    names = [f"timeseries_block_{240 + hour:010d}" for hour in range(3)]
     assert drop_partitions(connection, old_ns + 2 * HOUR_NS - 1) == names[:1]
     assert drop_partitions(connection, old_ns + 2 * HOUR_NS) == names[1:2]
     left = [each.name for each in partitions(connection)]
@@ -131,15 +131,15 @@ def test_a_removal_that_was_cut_short_is_finished(connection: psycopg.Connection
     old_ns = 20 * DAY_NS
     with connection.transaction(), connection.cursor() as cursor:
         make_partitions(cursor, [old_ns, old_ns + HOUR_NS], 1)
-    first, second = (f"timeseries_measurement_{480 + hour:010d}" for hour in range(2))
-    connection.execute(f"ALTER TABLE timeseries_measurement DETACH PARTITION {first}")
+    first, second = (f"timeseries_block_{480 + hour:010d}" for hour in range(2))
+    connection.execute(f"ALTER TABLE timeseries_block DETACH PARTITION {first}")
     with wiring.connect() as reading, reading.transaction():
         # A reader that began before: the removal gives up half-way, after its time.
-        reading.execute("SELECT 1 FROM timeseries_measurement LIMIT 1")
+        reading.execute("SELECT 1 FROM timeseries_block LIMIT 1")
         connection.execute("SET statement_timeout = '300ms'")
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute(
-                f"ALTER TABLE timeseries_measurement DETACH PARTITION {second} CONCURRENTLY"
+                f"ALTER TABLE timeseries_block DETACH PARTITION {second} CONCURRENTLY"
             )
         connection.execute("RESET statement_timeout")
     assert [each.leaving for each in partitions(connection) if each.name == second] == [True]
@@ -199,13 +199,13 @@ def test_a_silent_tag_of_long_ago_is_found_without_reading_the_partitions_betwee
     with wiring.connect() as connection:
         plan = connection.execute(
             "EXPLAIN (ANALYZE, FORMAT JSON) " + LAST,
-            ([-1, *asked.times_ns()[:-1]], asked.times_ns(), case.tag("a")),
+            last_parameters(asked),
         ).fetchone()
     assert plan is not None
     scans = [
         node
         for node in nodes(plan[0][0]["Plan"])
-        if node.get("Relation Name", "").startswith("timeseries_measurement")
+        if node.get("Relation Name", "").startswith("timeseries_block")
     ]
     loops = sum(node["Actual Loops"] for node in scans)
     assert loops <= 1100, f"{loops} index scans for 1000 samples"

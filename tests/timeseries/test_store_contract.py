@@ -218,8 +218,10 @@ def test_all_64_values_and_the_longest_tag_come_back_as_they_were(store: StoreUn
 
 
 def test_many_rows_are_read_page_by_page(store: StoreUnderTest, monkeypatch) -> None:
-    for module in ("memory", "postgres_reader", "kdb"):
-        monkeypatch.setattr(f"timeseries.stores.{module}.PAGE_ROWS", 100)
+    monkeypatch.setattr("timeseries.stores.memory.PAGE_ROWS", 100)
+    monkeypatch.setattr("timeseries.stores.kdb.PAGE_ROWS", 100)
+    monkeypatch.setattr("timeseries.stores.packed.BLOCK_BYTES", 20 * 24)
+    monkeypatch.setattr("timeseries.stores.postgres_reader.PAGE_BLOCKS", 5)
     case = store.case()
     rows = [message(at * S, float(at), -float(at)) for at in range(1, 1001)]
     case.append(case.own(rows))

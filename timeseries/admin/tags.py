@@ -111,12 +111,8 @@ def _partitions() -> dict[str, Any]:
         "rate": number_words(selectors.rate_per_s()),
         "stored": bytes_words(sum(each.size_bytes for each in sizes)),
         "partitions": [
-            (time_words(each.low_ns), _rows_words(each.rows), bytes_words(each.size_bytes))
+            (time_words(each.low_ns), number_words(each.measurements), bytes_words(each.size_bytes))
             for each in sizes[:_PARTITIONS_MAX]
         ],
         "more_partitions": max(0, len(sizes) - _PARTITIONS_MAX),
     }
-
-
-def _rows_words(rows: int | None) -> str:
-    return "not counted yet" if rows is None else number_words(rows)

@@ -1,50 +1,69 @@
 """Reading measurements from PostgreSQL, on an event loop that never waits for it.
 
-`last` looks up each sample in the index, in the few microseconds between two samples of its own,
-and what is missing there is the sample before: so a sample touches one partition or two, however
-many there are, and a tag that is silent for hours costs no more than a busy one. Only the first
-sample looks back without an end.
+`last` looks up each sample in the index: the last block that begins at or before it, and within
+the block, by binary search, the last measurement. Blocks do not reach over the hour, so a sample
+touches one partition or two, however many there are, and a tag that is silent for hours costs no
+more than a busy one; what is missing there is the sample before. Only the first sample looks back
+without an end.
 
 The other aggregates read the interval itself, page by page, as columns that PostgreSQL lays end
-to end: building a Python object for each row would take longer than reading it.
+to end: building a Python object for each block would take longer than reading it.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from timeseries.batches import Rows
+from timeseries.partitions import HOUR_NS
 from timeseries.records import Query, Series, StoreAwayError, TagSummary, UnknownTagError
 from timeseries.sampling import aggregator, samples_at, series
 from timeseries.stores.base import Health
 from timeseries.stores.packed import floats, rows_of
 
-PAGE_ROWS = 50_000
+# Blocks of 4 kB, with some 45 measurements of 10 values each.
+PAGE_BLOCKS = 2_000
 # Fewer rows than this are aggregated faster than another thread is asked to.
 _AT_ONCE_ROWS = 500
 
 _KNOWN = "SELECT 1 FROM timeseries_tag WHERE name = %s"
+# `hour` is that of the sample before. OFFSET 0 keeps the search from being done for each use.
 LAST = """
-SELECT sample.place, found.values
-FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS sample (before, at, place),
+SELECT sample.place, substring(found.values FROM (found.row - 1) * found.bytes + 1 FOR found.bytes)
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[])
+WITH ORDINALITY AS sample (hour, before, at, place),
 LATERAL (
-    SELECT values FROM timeseries_measurement
-    WHERE tag_id = (SELECT id FROM timeseries_tag WHERE name = %s)
-    AND time_ns > sample.before AND time_ns <= sample.at
-    ORDER BY time_ns DESC LIMIT 1
+    SELECT times, values, width_bucket(sample.at, times) AS row,
+    length(values) / cardinality(times) AS bytes
+    FROM (
+        SELECT times, values FROM timeseries_block
+        WHERE tag_id = (SELECT id FROM timeseries_tag WHERE name = %s)
+        AND first_ns >= sample.hour AND first_ns <= sample.at
+        ORDER BY first_ns DESC LIMIT 1
+    ) AS block OFFSET 0
 ) AS found
+WHERE found.times[found.row] > sample.before
 """
+# From the block that `after` lies in, which begins in the same hour.
 _PAGE = """
-SELECT count(*), string_agg(int8send(time_ns), ''),
-string_agg(int2send((length(values) / 8)::smallint), ''), string_agg(values, '')
+SELECT string_agg(int4send(cardinality(times)), ''), string_agg(array_send(times), ''),
+string_agg(int4send(length(values)), ''), string_agg(values, '')
 FROM (
-    SELECT time_ns, values FROM timeseries_measurement
-    WHERE tag_id = (SELECT id FROM timeseries_tag WHERE name = %s)
-    AND time_ns > %s AND time_ns <= %s ORDER BY time_ns LIMIT %s
+    SELECT times, values FROM timeseries_block
+    WHERE tag_id = (SELECT id FROM timeseries_tag WHERE name = %(tag)s)
+    AND first_ns >= %(hour)s AND first_ns <= %(to)s
+    AND first_ns >= coalesce((
+        SELECT first_ns FROM timeseries_block
+        WHERE tag_id = (SELECT id FROM timeseries_tag WHERE name = %(tag)s)
+        AND first_ns >= %(hour)s AND first_ns <= %(after)s
+        ORDER BY first_ns DESC LIMIT 1
+    ), %(hour)s)
+    ORDER BY first_ns LIMIT %(most)s
 ) AS page
 """
 _TAGS = """
@@ -56,6 +75,21 @@ _LATEST = """
 SELECT max(last_ns) FROM timeseries_taghour
 WHERE hour_ns = (SELECT max(hour_ns) FROM timeseries_taghour)
 """
+
+
+def last_parameters(query: Query) -> tuple[list[int], list[int], list[int], str]:
+    """What `LAST` is asked with."""
+    times_ns = query.times_ns()
+    before_ns = [-1, *times_ns[:-1]]
+    hours_ns = [time_ns // HOUR_NS * HOUR_NS for time_ns in before_ns]
+    return hours_ns, before_ns, times_ns, query.tag
+
+
+class _Page(NamedTuple):
+    """Rows that follow each other, and the time after which there may be more."""
+
+    rows: Rows
+    more_after_ns: int | None
 
 
 class PostgresReader:
@@ -75,14 +109,13 @@ class PostgresReader:
             if query.aggregate == "last":
                 return await self._last(connection, query)
             worker = aggregator(query)
-            pages = self._pages(connection, query.tag, query.start_ns, query.end_ns)
-            rows = None
-            async for rows in pages:
-                if len(rows) <= _AT_ONCE_ROWS:
-                    worker.add(rows)
+            page = None
+            async for page in self._pages(connection, query.tag, query.start_ns, query.end_ns):
+                if len(page) <= _AT_ONCE_ROWS:
+                    worker.add(page)
                 else:
-                    await asyncio.to_thread(worker.add, rows)
-            if rows is None:
+                    await asyncio.to_thread(worker.add, page)
+            if page is None:
                 await self._check_known(connection, query.tag)
             return series(query, worker.samples())
 
@@ -97,15 +130,15 @@ class PostgresReader:
 
         Each chunk is read by itself: the connection is not kept while the client takes its time.
         """
-        before_ns = start_ns - 1
-        while True:
+        after_ns: int | None = start_ns - 1
+        while after_ns is not None:
             async with self._answering() as connection:
-                rows = await self._page(connection, tag, before_ns, end_ns - 1)
-                if rows is None:
+                page = await self._page(connection, tag, after_ns, end_ns - 1)
+                if page is None:
                     await self._check_known(connection, tag)
                     return
-            yield rows
-            before_ns = int(rows.times_ns[-1])
+            yield page.rows
+            after_ns = page.more_after_ns
 
     async def latest_ns(self) -> int | None:
         """The latest time of any measurement; None when there is none. Raises StoreAwayError."""
@@ -147,7 +180,7 @@ class PostgresReader:
     async def _last(self, connection: psycopg.AsyncConnection[Any], query: Query) -> Series:
         times_ns = query.times_ns()
         async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(LAST, ([-1, *times_ns[:-1]], times_ns, query.tag))
+            await cursor.execute(LAST, last_parameters(query))
             found = {place: floats(values) for place, values in await cursor.fetchall()}
         if not found:
             await self._check_known(connection, query.tag)
@@ -159,18 +192,29 @@ class PostgresReader:
         return series(query, samples_at(times_ns, values))
 
     async def _pages(
-        self, connection: psycopg.AsyncConnection[Any], tag: str, after_ns: int, to_ns: int
+        self, connection: psycopg.AsyncConnection[Any], tag: str, start_ns: int, to_ns: int
     ) -> AsyncIterator[Rows]:
-        while (rows := await self._page(connection, tag, after_ns, to_ns)) is not None:
-            yield rows
-            if len(rows) < PAGE_ROWS:
+        after_ns: int | None = start_ns
+        while after_ns is not None:
+            page = await self._page(connection, tag, after_ns, to_ns)
+            if page is None:
                 return
-            after_ns = int(rows.times_ns[-1])
+            yield page.rows
+            after_ns = page.more_after_ns
 
     async def _page(
         self, connection: psycopg.AsyncConnection[Any], tag: str, after_ns: int, to_ns: int
-    ) -> Rows | None:
+    ) -> _Page | None:
+        hour_ns = after_ns // HOUR_NS * HOUR_NS
+        asked = {"tag": tag, "hour": hour_ns, "after": after_ns, "to": to_ns, "most": PAGE_BLOCKS}
         async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(_PAGE, (tag, after_ns, to_ns, PAGE_ROWS))
+            await cursor.execute(_PAGE, asked)
             row = await cursor.fetchone()
-        return rows_of(*row[1:]) if row and row[0] else None
+        if row is None or row[0] is None:
+            return None
+        lengths, sizes = (np.frombuffer(each, ">i4").astype(np.int64) for each in row[::2])
+        rows = rows_of(lengths, row[1], sizes, row[3])
+        last_ns = int(rows.times_ns[-1])
+        more = len(lengths) == PAGE_BLOCKS and last_ns < to_ns
+        inside = (rows.times_ns > after_ns) & (rows.times_ns <= to_ns)
+        return _Page(rows if inside.all() else rows.part(inside), last_ns if more else None)
