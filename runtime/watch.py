@@ -6,12 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 from runtime.http.answer import Answer
-from runtime.http.errors import error_answer
+from runtime.http.errors import NOTHING_HERE
 from runtime.metrics import CONTENT_TYPE, render_metrics
 
 # One page under two names: such a process is ready whenever it lives.
 _HEALTHS = ("/healthz", "/readyz")
-_NOTHING_HERE = error_answer(404, "path: nothing is here")
 
 
 @contextmanager
@@ -39,7 +38,7 @@ def _handler(healthz: Callable[[], Answer]) -> type[BaseHTTPRequestHandler]:
             if self.path == "/metrics":
                 self._send(200, CONTENT_TYPE, render_metrics())
             else:
-                answer = healthz() if self.path in _HEALTHS else _NOTHING_HERE
+                answer = healthz() if self.path in _HEALTHS else NOTHING_HERE
                 self._send(answer.status, "application/json", answer.body)
 
         def _send(self, status: int, content_type: str, body: bytes) -> None:

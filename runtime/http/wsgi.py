@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from runtime.http.answer import Answer, Headers
-from runtime.http.errors import error_answer
+from runtime.http.errors import NOTHING_HERE, error_answer
 from runtime.http.routes import ReadRoute, RouteTable
 from runtime.http.stats import FIRST_BOUND_S
 from runtime.metrics import NO_ROUTE, observe_request
@@ -25,7 +25,6 @@ Page = Callable[[], Answer]
 log = getLogger(__name__)
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-_NOTHING_HERE = error_answer(404, "path: nothing is here")
 _NO_BODY = error_answer(400, "body: is not taken here")
 _NOT_ALLOWED = error_answer(405, "method: must be GET or HEAD")._replace(
     headers=((b"allow", b"GET, HEAD"),)
@@ -100,7 +99,7 @@ def _answer_unusual(
     path, method = _path(environ), environ["REQUEST_METHOD"]
     route = routes.get(path)
     if route is None and path not in pages:
-        answer = _NOTHING_HERE
+        answer = NOTHING_HERE
     elif method not in ("GET", "HEAD"):
         answer = _NOT_ALLOWED
     elif "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") != "0":

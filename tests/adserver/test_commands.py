@@ -17,12 +17,12 @@ from django.utils import timezone
 
 from adserver import services, storing
 from adserver.management.commands import seed_ads
-from adserver.management.reporting import progress
 from adserver.models import Ad, AdChange, record_of
 from adserver.records import fields_of, parse_fields
 from adserver.rows import rows_to_csv
 from adserver.samples import random_ads
 from config import env
+from runtime.progress import progress
 from tests.adserver.support import ACTOR, HOUR, NOON, fields, fresh_index
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -304,6 +304,19 @@ def test_a_database_that_is_away_is_said_in_a_clear_line(arguments: list[str], t
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    # Above it only what the connection pool logs.
-    assert done.stderr.splitlines()[-1].startswith("CommandError: the database cannot be used: ")
-    assert "Traceback" not in done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("CommandError: the database cannot be used: ")
+
+
+def test_that_no_stack_runs_is_said_at_once(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(env.BASE_DIR / "manage.py"), "seed_ads"],
+        env={"DJANGO_SETTINGS_MODULE": "config.settings.local", "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "CommandError: nothing runs here: start `make run`, or set DATABASE_URL and REDIS_URL\n",
+    )

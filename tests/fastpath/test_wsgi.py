@@ -77,7 +77,7 @@ def test_pages():
 @pytest.mark.parametrize("path", ["/", "/hot/", "/nothing", "*", "", "/save", "http://a/nothing"])
 def test_what_is_not_there(path):
     status, _, body = Edge().ask(path)
-    assert (status, body) == ("404 Not Found", b'{"msg":"path: nothing is here"}')
+    assert (status, body) == ("404 Not Found", b'{"msg":"path: there is nothing here"}')
 
 
 def test_pages_and_strangers_are_counted_too():
@@ -150,7 +150,7 @@ def test_under_meinheld(tmp_path):
         b"GET http://a/hot?a HTTP/1.1\r\nHost: a\r\n": (b"200", b'{"query": "a"}'),
         b"HEAD /hot?a HTTP/1.1\r\nHost: a\r\n": (b"200", b""),
         b"HEAD /nothing HTTP/1.1\r\nHost: a\r\n": (b"404", b""),
-        b"GET /%FF%00 HTTP/1.1\r\nHost: a\r\n": (b"404", b'{"msg":"path: nothing is here"}'),
+        b"GET /%FF%00 HTTP/1.1\r\nHost: a\r\n": (b"404", b'{"msg":"path: there is nothing here"}'),
         b"GET /hot HTTP/1.0\r\n": (b"200", b'{"query": ""}'),
     }
     with Pool(tmp_path, "edge") as pool:

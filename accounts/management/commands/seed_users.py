@@ -4,11 +4,11 @@ import secrets
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, InterfaceError
 
 from accounts.errors import InvalidFieldError
 from accounts.names import clean_password
 from accounts.seeding import seed_name, users_seed
+from commons.commands import clear_errors
 from runtime.errors import ConflictError
 from runtime.progress import progress
 
@@ -27,14 +27,14 @@ class Command(BaseCommand):
         password = password or secrets.token_urlsafe(12)
         try:
             clean_password(password)
-            with progress("users", total=count, file=options.get("stderr")) as advance:
+            with (
+                clear_errors(),
+                progress("users", total=count, file=options.get("stderr")) as advance,
+            ):
                 for done in users_seed(count=count, first=first, password=password):
                     advance(done)
         except (InvalidFieldError, ConflictError) as error:
             raise CommandError(str(error)) from error
-        except (DatabaseError, InterfaceError) as error:
-            said = str(error).strip().partition("\n")[0]
-            raise CommandError(f"the database cannot be used: {said}") from error
         last = seed_name(first + count - 1)
         self.stdout.write(f"{count} users added, {seed_name(first)} to {last}")
         self.stdout.write(f"password: {password}")

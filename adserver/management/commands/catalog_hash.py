@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from adserver.index import CatalogIndex
-from adserver.management.reporting import clear_errors
 from adserver.replica import load_snapshot
 from adserver.selectors import TrimmedLogError, replayed_log
+from commons.commands import clear_errors
 
 
 class Command(BaseCommand):

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from adserver.management.reporting import clear_errors
 from adserver.records import parse_time
 from adserver.selectors import trimmable_changes
 from adserver.services import changelog_trim
+from commons.commands import clear_errors
 
 _AGE = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from adserver.management.reporting import clear_errors, progress
 from adserver.records import Actor, AdFields
 from adserver.rows import RowsError, check_rows, rows_from_csv, rows_from_json_lines
 from adserver.services import ads_import_all
+from commons.commands import clear_errors
+from runtime.progress import progress
 
 ACTOR = Actor("import_ads")
 _READERS = {"csv": rows_from_csv, "jsonl": rows_from_json_lines}

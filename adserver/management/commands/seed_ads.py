@@ -7,10 +7,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from adserver.management.reporting import clear_errors, progress
 from adserver.records import Actor, AdFields
 from adserver.samples import random_ads
 from adserver.services import IMPORT_ROWS_MAX, ads_import
+from commons.commands import clear_errors
+from runtime.progress import progress
 
 ACTOR = Actor("seed_ads")
 

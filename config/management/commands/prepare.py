@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from accounts.services import operator_ensure, operators_group_ensure
-from adserver.management.reporting import clear_errors
 from adserver.records import Actor
 from adserver.samples import sample_ads
 from adserver.selectors import catalog_is_new
 from adserver.services import ads_import
+from commons.commands import clear_errors
 from config import env
 from config.operator_file import OPERATOR_FILE, operator_credentials
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from psycopg import IsolationLevel
 
-from counters.management.reporting import clear_errors
+from commons.commands import clear_errors
 from counters.postgres import connect
 from runtime.progress import Advance, progress
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from commons.commands import AWAY, clear_errors, first_line, stop_on_signals
 from counters.drain import drain_all
-from counters.management.reporting import AWAY, clear_errors, first_line, stop_on_signals
 
 # How long one shard may keep the others waiting.
 _SHARD_MOST_S = 5.0

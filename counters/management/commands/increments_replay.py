@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from counters.management.reporting import clear_errors
+from commons.commands import clear_errors
 from counters.payload import encode_payload
 from counters.records import Batch, Increment, InvalidIncrementError, Keyed, decode_increment
 from counters.selectors import open_dead_letters

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from counters.management.reporting import clear_errors
+from commons.commands import clear_errors
 from counters.reconcile import reconcile
 from counters.totals import totals_cache
 

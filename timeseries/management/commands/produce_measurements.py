@@ -6,10 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from commons.commands import stop_on_signals
 from timeseries.load.asking import Bounds, broken
 from timeseries.load.mix import DISTRIBUTIONS, Mix
 from timeseries.load.producing import Plan, Produced, produce
-from timeseries.management.stopping import stop_on_signals
 
 
 class Command(BaseCommand):

@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from commons.commands import stop_on_signals
 from timeseries.load.asking import Bounds, broken
 from timeseries.load.querying import Asked, Asking, ask_all
-from timeseries.management.stopping import stop_on_signals
 
 
 class Command(BaseCommand):

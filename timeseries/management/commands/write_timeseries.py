@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from commons.commands import stop_on_signals
 from runtime.http.answer import Answer
 from runtime.http.errors import error_answer
 from runtime.watch import watched
 from timeseries.drain import Draining, Pace
-from timeseries.management.stopping import stop_on_signals
 from timeseries.management.telling import Teller
 from timeseries.opening import STORES, open_streams, open_writer
 
