@@ -16,8 +16,10 @@ COMMENT ON COLUMN timeseries_block.values IS
     'floats, 8 bytes each, big-endian, as many for each time; shorter rows end in NaN';
 """
 
-# What there is moves, partition by partition.
+# What there is moves, partition by partition. A writer of the version before waits for the lock and
+# then finds no table: what it had in hand stays in the stream, for its successor.
 MOVE = """
+LOCK TABLE timeseries_measurement IN ACCESS EXCLUSIVE MODE;
 DO $$
 DECLARE
     old record;
