@@ -1,10 +1,16 @@
-"""The forms of the account's pages. What is valid is for the services to say, which say it to the
-API and to packets as well: these hold only the names, the hints, and what a browser needs to help.
+"""The forms of the account's pages. What is valid is for `accounts.names` and the services to say,
+which say it to the API and to packets as well: these hold only the names, the hints, and what a
+browser needs to help.
 """
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from django import forms
+
+from accounts.errors import InvalidFieldError
+from accounts.names import clean_nickname, clean_password, clean_username
+from accounts.pages.words import sentence
 
 
 class AccountForm(forms.Form):
@@ -13,11 +19,23 @@ class AccountForm(forms.Form):
     required_msg = "Fill this in."
     # Whether there is nothing else to do on its page than to fill it in.
     alone = True
+    # Asked for every field before the service is: all mistakes are shown at once.
+    rules: ClassVar[Mapping[str, Callable[[object], str]]] = {}
 
     def __init__(self, data: Any = None, files: Any = None, initial: Any = None) -> None:
         super().__init__(data, files, initial=initial, label_suffix="")
         for field in self.fields.values():
             field.error_messages["required"] = self.required_msg
+
+    def clean(self) -> dict[str, Any]:
+        """The fields as they were typed; a mistake in each that breaks its rule."""
+        for name, rule in self.rules.items():
+            if name in self.cleaned_data:
+                try:
+                    rule(self.cleaned_data[name])
+                except InvalidFieldError as error:
+                    self.add_error(name, sentence(error.problem))
+        return self.cleaned_data
 
     def lead(self) -> None:
         """Put the cursor into the first field with a mistake, or into the first of all."""
@@ -47,6 +65,11 @@ def _secret(label: str, autocomplete: str, help_text: str = "") -> forms.CharFie
 class RegisterForm(AccountForm):
     """A new account."""
 
+    rules: ClassVar = {
+        "username": clean_username,
+        "nickname": clean_nickname,
+        "password": clean_password,
+    }
     username = _text("Username", "username", "1 to 30 characters. Capitals make no difference.")
     nickname = _text(
         "Nickname",
@@ -67,6 +90,7 @@ class LoginForm(AccountForm):
 class PasswordForm(AccountForm):
     """The old password and the new one."""
 
+    rules: ClassVar = {"new": clean_password}
     old = _secret("Current password", "current-password")
     new = _secret("New password", "new-password", "8 to 128 characters.")
 

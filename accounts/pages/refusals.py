@@ -13,7 +13,7 @@ from accounts.errors import (
     UsernameTakenError,
 )
 from accounts.pages.forms import AccountForm
-from accounts.pages.words import wait_words
+from accounts.pages.words import sentence, wait_words
 from runtime.errors import BusyError
 
 _BUSY_RETRY_S = 1
@@ -45,7 +45,7 @@ class Attempt:
     ) -> bool:
         match error:
             case InvalidFieldError():
-                self._refuse(400, error.field, f"{_sentence(error.problem)}")
+                self._refuse(400, error.field, sentence(error.problem))
             case UsernameTakenError():
                 self._refuse(409, "username", _TAKEN)
             case BadCredentialsError() if "old" in self._form.fields:
@@ -66,10 +66,6 @@ class Attempt:
     def _refuse(self, status: int, field: str | None, msg: str) -> None:
         self.status = status
         self._form.add_error(field if field in self._form.fields else None, msg)
-
-
-def _sentence(problem: str) -> str:
-    return f"{problem[:1].upper()}{problem[1:]}."
 
 
 def form_page(

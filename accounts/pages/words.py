@@ -63,3 +63,8 @@ def wait_words(wait_s: float) -> str:
 
 def _many(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def sentence(problem: str) -> str:
+    """What is wrong with a field, as a sentence."""
+    return f"{problem[:1].upper()}{problem[1:]}."

@@ -96,8 +96,11 @@ def test_registering_says_what_is_wrong_beside_the_field(browser):
     assert focused(answer) == ["username"]
     assert "<title>Mistake: Register" in text(answer)
 
-    answer = send(browser, "/account/register/", username="m\x07", nickname="n", password="short")
-    assert invalid_fields(answer) == ["username"]
+    answer = send(
+        browser, "/account/register/", username="m\x07", nickname="n" * 31, password="short"
+    )
+    assert invalid_fields(answer) == ["username", "nickname", "password"]
+    assert focused(answer) == ["username"]
     answer = send(browser, "/account/register/", username="mia", nickname="n", password="short")
     assert invalid_fields(answer) == focused(answer) == ["password"]
     assert "Must have 8 to 128 characters." in text(answer)
