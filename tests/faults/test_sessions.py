@@ -89,6 +89,18 @@ class Someone:
             threading.Event().wait(0.3)
 
 
+@pytest.mark.drill
+def test_a_second_after_its_end_nobody_accepts_a_session(victim: Stack) -> None:
+    """The promise with Redis, to the letter: the clock begins with the answer."""
+    someone = Someone(victim)
+    for _ in range(20):
+        someone.end_other()
+        threading.Event().wait(1.0)
+        assert everywhere(victim, someone.other) == {401}
+        someone.other = someone.log_in()
+        assert everywhere(victim, someone.other) == {200}
+
+
 def test_a_session_ended_while_redis_stands_still(victim: Stack) -> None:
     someone = Someone(victim)
     with paused(victim.pids["redis"]):
