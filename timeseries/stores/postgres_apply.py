@@ -52,6 +52,8 @@ UPDATE timeseries_taghour AS hour SET count = hour.count - fewer.count FROM (
     GROUP BY tag_id, hour_ns
 ) AS fewer WHERE hour.tag_id = fewer.tag_id AND hour.hour_ns = fewer.hour_ns
 """
+# OFFSET 0, here and below, has each looked up in its partition: as a join it could be planned as one
+# with all that is stored.
 # The blocks of each tag's hour that late rows between `low` and `high` may belong to.
 _KEYS = """
 SELECT block.tag_id, block.first_ns
@@ -63,14 +65,14 @@ LATERAL (
         SELECT first_ns FROM timeseries_block
         WHERE tag_id = late.tag_id AND first_ns >= late.hour AND first_ns <= late.low
         ORDER BY first_ns DESC LIMIT 1
-    ), late.hour)
+    ), late.hour) OFFSET 0
 ) AS block
 ORDER BY block.tag_id, block.first_ns
 """
 _BLOCKS = """
 SELECT tag_id, first_ns, cardinality(times), array_send(times), values
 FROM unnest(%s::int[], %s::bigint[]) AS key (tag, first), LATERAL (
-    SELECT * FROM timeseries_block WHERE tag_id = key.tag AND first_ns = key.first
+    SELECT * FROM timeseries_block WHERE tag_id = key.tag AND first_ns = key.first OFFSET 0
 ) AS block
 ORDER BY tag_id, first_ns
 """
