@@ -52,9 +52,8 @@ UPDATE timeseries_taghour AS hour SET count = hour.count - fewer.count FROM (
     GROUP BY tag_id, hour_ns
 ) AS fewer WHERE hour.tag_id = fewer.tag_id AND hour.hour_ns = fewer.hour_ns
 """
-# OFFSET 0, here and below, has each looked up in its partition: as a join it could be planned as one
-# with all that is stored.
-# The blocks of each tag's hour that late rows between `low` and `high` may belong to.
+# The blocks of each tag's hour that late rows between `low` and `high` may belong to. By OFFSET 0,
+# here and below, each is looked up in its partition: a join might read all that is stored.
 _KEYS = """
 SELECT block.tag_id, block.first_ns
 FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[]) AS late (tag_id, hour, low, high),
