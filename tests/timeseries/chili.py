@@ -1,5 +1,6 @@
 """chili, an open engine that speaks kdb+'s protocol, as a server for tests."""
 
+import os
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import Self
 import psutil
 
 from devstack.ports import free_port
-from devstack.programs import Child, Program
+from devstack.programs import ROOT, Child, Program
 from timeseries.records import StoreAwayError
 from timeseries.stores.kdb_link import KdbAddress, KdbLink, init
 
@@ -19,22 +20,27 @@ START_TIMEOUT_S = 20.0
 
 
 class Chili:
-    """One server on a free port, kept in memory. Raises when it cannot start.
+    """One server on a free port, in memory, or with a log of its changes: then it keeps its tables
+    when it is killed. Raises when it cannot start.
 
     Use as a context manager, or `start()` and `stop()`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, logged: bool = False) -> None:
         self.port = free_port()
         self.url = f"kdb://127.0.0.1:{self.port}"
         self._directory = Path(tempfile.mkdtemp(prefix="adhouse-chili-"))
+        self.log = self._directory / "timeseries.log"
+        self._serves = ".ts.opened" if logged else "1b"
         program = Program(
             name="chili",
             # `-P`: the syntax of q.
             command=[
                 str(Path(sys.executable).with_name("chili")),
                 *("-P", "--headless", "-l", "error", "-p", str(self.port)),
+                *([str(ROOT / "deploy" / "kdb" / "chili.q")] if logged else []),
             ],
+            environment={**os.environ, "TIMESERIES_LOG": str(self._directory)},
             refusal=self._refusal,
         )
         self._child = Child(program, log_directory=self._directory)
@@ -57,12 +63,11 @@ class Chili:
     def _refusal(self) -> str | None:
         link = self.link(1)
         try:
-            link.call("1+1")
+            return None if link.call(self._serves) else "the log is not read yet"
         except StoreAwayError as error:
             return str(error)
         finally:
             link.close()
-        return None
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
@@ -73,8 +78,13 @@ class Chili:
         self._process().send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """`kill -9`: all it held is gone."""
+        """`kill -9`: what it held is gone, but for what its log has."""
         self._child.kill()
+
+    def again(self) -> None:
+        """`kill -9`, and a new process."""
+        self.kill()
+        self.start()
 
     def stop(self) -> None:
         self._child.kill()

@@ -43,8 +43,8 @@ def postgres_store(django_db_setup, django_db_blocker) -> Iterator[StoreUnderTes
 
 @pytest.fixture(scope="session")
 def chili() -> Iterator[Chili]:
-    """A server that speaks kdb+'s protocol, empty but for the product's functions."""
-    with Chili() as running:
+    """A server that speaks kdb+'s protocol, with a log, empty but for the product's functions."""
+    with Chili(logged=True) as running:
         running.init()
         yield running
 

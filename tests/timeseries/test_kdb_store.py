@@ -149,13 +149,13 @@ def test_the_command_loads_functions_and_keeps_what_is_there(own_chili: Chili) -
         call_command("kdb_init", "--url", own_chili.url, stdout=out)
         return out.getvalue()
 
-    assert run().endswith(f":{own_chili.port}: functions loaded, tables made\n")
+    assert run().endswith(f":{own_chili.port}: tables made\n")
     link = own_chili.link()
     batch = Batch.of([Measurement(1, "a", [1.0])])
     state = kdb_link.state_table("s", 1, "1-0")
     writers = kdb_link.writer_table("s", {b"w": 1}, 1)
     assert link.call(".ts.write", "s", 0, kdb_link.measurement_table(batch), writers, state)
-    assert run().endswith(f":{own_chili.port}: functions loaded\n")
+    assert run().endswith(f":{own_chili.port}: tables kept\n")
     assert link.call(".ts.size", "a", 0, 10) == 1
     link.close()
 

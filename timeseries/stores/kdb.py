@@ -1,7 +1,7 @@
 """Measurements in kdb+, or whatever speaks its protocol and loads deploy/kdb/timeseries.q.
 
-One call writes a batch: its rows, its writers' numbers and the stream's version. kdb+ does one
-call at a time, so the call is all or nothing; it does nothing when the version is not the one that
+One call writes a batch: its rows, its writers' numbers and the stream's version. Such calls are
+done one at a time, so each is all or nothing; it does nothing when the version is not the one that
 the numbers were read with, because another drain was there first.
 
 There may be two processes: one is written to, and one is asked. Then every batch is written to
@@ -37,6 +37,7 @@ from timeseries.stores.kdb_link import (
 PAGE_ROWS = 50_000
 WRITE_TIMEOUT_S = 30
 _WRITER_KEPT_MS = 48 * 3_600_000
+_NOT_READY = "no tables: kdb+ reads its log, or waits for `manage.py kdb_init`"
 
 
 class KdbWriter:
@@ -166,7 +167,7 @@ class KdbReader:
             ready = False
         except StoreAwayError as error:
             return Health(ok=False, detail=str(error))
-        return Health(ok=True) if ready else Health(ok=False, detail="run `manage.py kdb_init`")
+        return Health(ok=True) if ready else Health(ok=False, detail=_NOT_READY)
 
     async def close(self) -> None:
         """Let go of the connections, once the calls under way are answered."""

@@ -107,20 +107,29 @@ def definitions() -> list[str]:
 
 
 def init(link: KdbLink) -> bool:
-    """Load the functions, and make the tables if there are none: then True. StoreAwayError."""
-    for line in definitions():
-        if line.startswith(".ts.ready") and _is_ready(link):
-            continue
-        # A function cannot be sent back, so each line ends with something that can.
-        link.call(f"{line} 1")
+    """Load the functions, and make the tables if there are none: then True. StoreAwayError.
+
+    A process that was started with deploy/kdb/chili.q has its functions, around its log.
+    """
+    if not _says(link, ".ts.ownFunctions"):
+        _load(link)
     rows = measurement_table(Batch.of([Measurement(time=0, tag="a", values=[1.0])]))
     writers, state = writer_table("s", {b"w": 1}, 0), state_table("s", 1, "e")
     return bool(link.call(".ts.init", rows, writers, state))
 
 
-def _is_ready(link: KdbLink) -> bool:
+def _load(link: KdbLink) -> None:
+    for line in definitions():
+        if line.startswith(".ts.ready") and _says(link, ".ts.ready"):
+            continue
+        # A function cannot be sent back, so each line ends with something that can.
+        link.call(f"{line} 1")
+
+
+def _says(link: KdbLink, name: str) -> bool:
+    """Whether something of that name is there, and true."""
     try:
-        return bool(link.call(".ts.ready"))
+        return bool(link.call(name))
     except KdbRefusedError:
         return False
 

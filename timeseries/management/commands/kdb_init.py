@@ -12,8 +12,9 @@ from timeseries.records import StoreAwayError
 
 class Command(BaseCommand):
     help = (
-        "Loads deploy/kdb/timeseries.q into the kdb+ processes of KDB_URL and KDB_QUERY_URL. Their "
-        "tables are made if there are none; what they hold is never touched."
+        "Loads deploy/kdb/timeseries.q into the kdb+ processes of KDB_URL and KDB_QUERY_URL; a "
+        "chili that was started with deploy/kdb/chili.q has it. Their tables are made if there are "
+        "none; what they hold is never touched."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,8 +28,7 @@ class Command(BaseCommand):
                 address = KdbAddress.of(each)
                 with closing(KdbLink(address, timeout_s=30)) as link:
                     made = init(link)
-                words = "functions loaded, tables made" if made else "functions loaded"
-                self.stdout.write(f"{address}: {words}")
+                self.stdout.write(f"{address}: {'tables made' if made else 'tables kept'}")
         except ImportError as error:
             raise CommandError(f"kdb+ needs requirements/kdb.txt: {error}") from error
         except (StoreAwayError, ImproperlyConfigured, ValueError) as error:
