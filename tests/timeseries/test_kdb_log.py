@@ -9,6 +9,7 @@ import pytest
 
 from devstack.errors import StackError
 from runtime.stream import Stream
+from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.stack import wait_until
 from tests.timeseries.chili import Chili
 from tests.timeseries.store_cases import Case, StoreUnderTest, open_store
@@ -266,6 +267,48 @@ def test_the_log_begins_anew_when_most_of_it_is_past(case: Case, chili: Chili) -
         (EPOCH_NS + 5001, [1.0]),
         (EPOCH_NS + 5002, [2.0]),
     ]
+
+
+@pytest.mark.drill
+@pytest.mark.xdist_group("disk")
+def test_a_full_disk_delays() -> None:
+    """Also a new log that finds no room: it goes, and the old one stays."""
+    chili = Chili(logged=True)
+    with small_disk(chili.log.parent, size_mb=8) as disk:
+        try:
+            chili.start()
+            chili.init()
+            writer = KdbWriter([chili.url])
+            for store in open_store("kdb", writer, KdbReader(chili.url, limit_s=10, most=1)):
+                on_a_full_disk(store.case(), chili, disk)
+        finally:
+            chili.kill()
+    chili.stop()
+
+
+def on_a_full_disk(case: Case, chili: Chili, disk: SmallDisk) -> None:
+    def retain(oldest_ns: int) -> None:
+        case.store.writer.retain(oldest_ns=oldest_ns + GRACE_NS, newest_ns=0, streams=[])
+
+    put(case, *((each, float(each)) for each in range(1, 2001)))
+    disk.fill()
+    with pytest.raises(StoreAwayError, match="No space left"):
+        case.drain()
+    assert case.stream.length() == 1
+    disk.free()
+    assert case.drain().applied == 1
+    disk.fill()
+    with pytest.raises(StoreAwayError, match="No space left"):
+        retain(EPOCH_NS + 1500)
+    disk.free()
+    put(case, (2001, 1.0))
+    assert case.drain().applied == 1
+    assert not chili.log.with_name(f"{chili.log.name}.new").exists()
+    retain(EPOCH_NS + 1501)
+    before = tables(chili)
+    restart(case, chili)
+    assert tables(chili) == before
+    assert [count for *_, count in case.tags()] == [501]
 
 
 def test_changes_at_the_same_time_take_turns(store: StoreUnderTest, chili: Chili) -> None:
