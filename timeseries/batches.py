@@ -44,6 +44,14 @@ class Rows:
             yield time_ns, values[start:end]
             start = end
 
+    def pieces(self, most: int) -> Iterator["Rows"]:
+        """The rows in their order, `most` at a time."""
+        ends = np.append(0, np.cumsum(self.counts))
+        for start in range(0, len(self), most):
+            end = min(start + most, len(self))
+            values = self.values[int(ends[start]) : int(ends[end])]
+            yield Rows(self.times_ns[start:end], self.counts[start:end], values)
+
     def part(self, chosen: NDArray[np.bool_]) -> "Rows":
         """The rows where `chosen`, one truth per row, holds."""
         flat = np.repeat(chosen, self.counts)

@@ -17,7 +17,7 @@ from tests.timeseries.strategies import EPOCH_NS, messages
 from timeseries.batches import Batch
 from timeseries.partitions import HOUR_NS
 from timeseries.records import Measurement
-from timeseries.stores import packed
+from timeseries.stores import packed, postgres_apply
 from timeseries.stores.late import hours, run_starts
 from timeseries.stores.postgres_apply import Apply
 
@@ -88,6 +88,7 @@ def test_any_batches_in_any_order_are_read_as_the_latest_of_each(
     case = postgres_store.case()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed, "BLOCK_BYTES", _SMALL_BYTES)
+        patch.setattr(postgres_apply, "_LATE_ROWS", 3)
         own = [case.own(batch) for batch in batches]
         stored(*own)
         check(case, own)
@@ -136,6 +137,25 @@ def _row_versions(case: Case) -> set[tuple[int, int]]:
                 (case.tag("a"),),
             ).fetchall()
         )
+
+
+@pytest.mark.django_db
+def test_blocks_do_not_overlap_where_their_hour_was_lost(postgres_store: StoreUnderTest) -> None:
+    case = postgres_store.case()
+    first = [Measurement(EPOCH_NS + at, case.tag("a"), [1.0]) for at in (1, 5, 9)]
+    second = [Measurement(EPOCH_NS + at, case.tag("a"), [2.0]) for at in (3, 5, 7, 11)]
+    stored(first)
+    with wiring.connect() as connection:
+        connection.execute(
+            "DELETE FROM timeseries_taghour WHERE tag_id ="
+            " (SELECT id FROM timeseries_tag WHERE name = %s)",
+            (case.tag("a"),),
+        )
+    stored(second)
+    found = case.exported(case.tag("a"), 0, 2**62)
+    assert [(at - EPOCH_NS, value) for at, [value] in found] == [
+        *((1, 1.0), (3, 2.0), (5, 2.0), (7, 2.0), (9, 1.0), (11, 2.0))
+    ]
 
 
 @pytest.mark.django_db

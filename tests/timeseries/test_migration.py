@@ -41,7 +41,8 @@ def test_rows_become_blocks() -> None:
             for tag_id, expected in rows.items():
                 assert _read(connection, tag_id) == sorted(expected.items())
             tables = {name for (name,) in connection.execute("SELECT relname FROM pg_class")}
-            assert f"timeseries_block_{FIRST_HOUR + 2:010d}" in tables
+            assert {"by_hand", f"timeseries_block_{FIRST_HOUR + 2:010d}"} <= tables
+            assert not any(name.startswith("timeseries_measurement_") for name in tables)
             by_psql = connection.execute(
                 "SELECT * FROM timeseries_measurements('uneven', 0, %s)", (2**62,)
             )
@@ -57,11 +58,15 @@ def _make_old(connection: psycopg.Connection, rows: dict[int, dict[int, list[flo
     connection.execute(f"{_TAGS} VALUES (1, 'steady'), (2, 'uneven'), (3, 'one')")
     connection.execute(FIRST.MEASUREMENT)
     connection.execute(FIRST.FLOATS)
-    for hour in range(FIRST_HOUR, FIRST_HOUR + 3):
+    hours = range(FIRST_HOUR, FIRST_HOUR + 3)
+    names = [f"timeseries_measurement_{hour:010d}" for hour in hours[1:]]
+    for name, hour in zip(["by_hand", *names], hours, strict=True):
         connection.execute(
-            f"CREATE TABLE timeseries_measurement_{hour:010d} PARTITION OF timeseries_measurement"
+            f"CREATE TABLE {name} PARTITION OF timeseries_measurement"
             f" FOR VALUES FROM ({hour * HOUR_NS}) TO ({(hour + 1) * HOUR_NS})"
         )
+    # What a removal that was cut short has left.
+    connection.execute("CREATE TABLE timeseries_measurement_0000000001 (time_ns bigint)")
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO timeseries_measurement (tag_id, time_ns, values) VALUES (%s, %s, %s)",

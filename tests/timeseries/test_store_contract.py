@@ -8,6 +8,7 @@ from runtime.stream import new_writer
 from tests.timeseries.reference import Reference, assert_same
 from tests.timeseries.store_cases import StoreUnderTest
 from tests.timeseries.strategies import EPOCH_NS, TAGS, messages, queries
+from timeseries.batches import Rows
 from timeseries.records import AGGREGATES, Aggregate, Measurement, Query, UnknownTagError, encode
 
 # The stores have connections of their own; this has the database made for them.
@@ -222,6 +223,7 @@ def test_many_rows_are_read_page_by_page(store: StoreUnderTest, monkeypatch) -> 
     monkeypatch.setattr("timeseries.stores.kdb.PAGE_ROWS", 100)
     monkeypatch.setattr("timeseries.stores.packed.BLOCK_BYTES", 20 * 24)
     monkeypatch.setattr("timeseries.stores.postgres_reader.PAGE_BLOCKS", 5)
+    monkeypatch.setattr("timeseries.stores.postgres_reader.PIECE_ROWS", 30)
     case = store.case()
     rows = [message(at * S, float(at), -float(at)) for at in range(1, 1001)]
     case.append(case.own(rows))
@@ -232,6 +234,20 @@ def test_many_rows_are_read_page_by_page(store: StoreUnderTest, monkeypatch) -> 
     for aggregate in AGGREGATES[:-1]:
         asked = query(case, 0, 1000 * S, 37, aggregate)
         assert_same(case.ask(asked).samples, expected.sample(asked))
+
+
+def test_nothing_is_exported_of_a_time_when_nothing_came(store: StoreUnderTest) -> None:
+    case = store.case()
+    case.append(case.own([message(10 * S, 1.0), message(50 * S, 2.0)]))
+    case.drain_all()
+    reader, tag = store.reader, case.tag("a")
+
+    async def chunks(start_ns: int, end_ns: int) -> list[Rows]:
+        return [each async for each in reader.export(tag, EPOCH_NS + start_ns, EPOCH_NS + end_ns)]
+
+    for span in ((20 * S, 30 * S), (50 * S + 1, 60 * S), (0, 10 * S)):
+        assert store.runner.run(chunks(*span)) == [], "no chunk without a row"
+    assert sum(map(len, store.runner.run(chunks(20 * S, 60 * S)))) == 1
 
 
 def test_the_latest_time_of_all_is_known(store: StoreUnderTest) -> None:

@@ -18,22 +18,32 @@ COMMENT ON COLUMN timeseries_block.values IS
 
 # What there is moves, partition by partition. A writer of the version before waits for the lock and
 # then finds no table: what it had in hand stays in the stream, for its successor.
-MOVE = """
+MOVE = r"""
 LOCK TABLE timeseries_measurement IN ACCESS EXCLUSIVE MODE;
 DO $$
 DECLARE
     old record;
 BEGIN
+    -- What a removal that was cut short has left is past the retention.
+    FOR old IN
+        SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'r' AND NOT c.relispartition AND n.nspname = current_schema()
+        AND c.relname ~ '^timeseries_measurement_\d{10}$'
+    LOOP
+        EXECUTE format('DROP TABLE %I', old.name);
+    END LOOP;
     FOR old IN
         SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'timeseries_measurement'::regclass
     LOOP
+        -- One that was made by hand may have any name.
+        EXECUTE format('ALTER TABLE %I RENAME TO timeseries_moving', old.name);
         EXECUTE format(
             'CREATE TABLE %I PARTITION OF timeseries_block %s',
             replace(old.name, 'timeseries_measurement', 'timeseries_block'), old.bounds
         );
-        EXECUTE format($move$
+        EXECUTE $move$
             INSERT INTO timeseries_block
             SELECT
                 tag_id, min(time_ns), array_agg(time_ns ORDER BY time_ns),
@@ -45,13 +55,15 @@ BEGIN
                 SELECT *, (row_number() OVER in_time - 1) / greatest(4000 / (8 + width), 1) AS piece
                 FROM (
                     SELECT *, max(length(values)) OVER (PARTITION BY tag_id, hour) AS width
-                    FROM (SELECT *, time_ns / 3600000000000 AS hour FROM %I) AS of_hour
+                    FROM (
+                        SELECT *, time_ns / 3600000000000 AS hour FROM timeseries_moving
+                    ) AS of_hour
                 ) AS wide
                 WINDOW in_time AS (PARTITION BY tag_id, hour ORDER BY time_ns)
             ) AS cut
             GROUP BY tag_id, hour, piece ORDER BY tag_id, min(time_ns)
-        $move$, old.name);
-        EXECUTE format('DROP TABLE %I', old.name);
+        $move$;
+        DROP TABLE timeseries_moving;
     END LOOP;
 END
 $$;

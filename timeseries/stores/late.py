@@ -56,25 +56,6 @@ def run_starts(*columns: Ints) -> Ints:
     return np.flatnonzero(first)
 
 
-def blocks_before(late: Batch, tags: Ints, firsts_ns: Ints) -> Ints:
-    """The place of the block that each row belongs to, -1 where its hour has none before it.
-
-    `late` is in the order of tag and time, and so are the blocks' keys.
-    """
-    count = len(tags)
-    is_late = np.repeat([False, True], [count, len(late)])
-    times_ns = np.append(firsts_ns, late.times_ns)
-    order = np.lexsort((is_late, times_ns, np.append(tags, late.codes)))
-    found = np.maximum.accumulate(np.where(order < count, order, -1))
-    places: Ints = np.full(len(late), -1, np.int64)
-    places[order[order >= count] - count] = found[order >= count]
-    if count:
-        same_tag = tags[places] == late.codes
-        same_hour = hours(firsts_ns[places]) == hours(late.times_ns)
-        places[~(same_tag & same_hour)] = -1
-    return places
-
-
 def merge(late: Batch, blocks: Sequence[Block]) -> Merged:
     """The late rows among the rows of the blocks they belong to, which are in the order of tag
     and time, as `late` is.
@@ -135,9 +116,28 @@ class _Known:
         )
 
 
+def _blocks_before(late: Batch, tags: Ints, firsts_ns: Ints) -> Ints:
+    """The place of the block that each row belongs to, -1 where its hour has none before it.
+
+    `late` is in the order of tag and time, and so are the blocks' keys.
+    """
+    count = len(tags)
+    is_late = np.repeat([False, True], [count, len(late)])
+    times_ns = np.append(firsts_ns, late.times_ns)
+    order = np.lexsort((is_late, times_ns, np.append(tags, late.codes)))
+    found = np.maximum.accumulate(np.where(order < count, order, -1))
+    places: Ints = np.full(len(late), -1, np.int64)
+    places[order[order >= count] - count] = found[order >= count]
+    if count:
+        same_tag = tags[places] == late.codes
+        same_hour = hours(firsts_ns[places]) == hours(late.times_ns)
+        places[~(same_tag & same_hour)] = -1
+    return places
+
+
 def _homes(late: Batch, known: _Known) -> tuple[Ints, Ints]:
     """The block that each row belongs to, and the one that it goes into: -1 for one of its own."""
-    places = blocks_before(late, known.tags, known.firsts_ns)
+    places = _blocks_before(late, known.tags, known.firsts_ns)
     homes = places.copy()
     if len(known.tags):
         full = known.lengths >= block_rows(known.widths)

@@ -19,12 +19,16 @@ from psycopg import Cursor
 
 from runtime.stream import Entry
 from timeseries.batches import Batch, Ints
-from timeseries.partitions import Partition, make_partitions, partitions
+from timeseries.partitions import HOUR_NS, Partition, make_partitions, partitions
 from timeseries.stores.base import GRACE_NS, batch_of
-from timeseries.stores.late import Block, blocks_before, hours, merge, run_starts
+from timeseries.stores.late import Block, hours, merge, run_starts
 from timeseries.stores.packed import copy_blocks
 
 log = getLogger(__name__)
+
+# Late rows that are merged at a time, with as many blocks at most: 20 MB. PostgreSQL ends a
+# transaction that stands idle, so it must not wait for all of them.
+_LATE_ROWS = 5_000
 
 _COPY = "COPY timeseries_block (tag_id, first_ns, times, values) FROM STDIN BINARY"
 _FIND_TAGS = "SELECT name, id FROM timeseries_tag WHERE name = ANY(%s)"
@@ -32,7 +36,8 @@ _NEW_TAGS = """
 INSERT INTO timeseries_tag (name) SELECT name FROM unnest(%s::text[]) AS new (name) ORDER BY name
 ON CONFLICT (name) DO NOTHING
 """
-# In the order of tag and hour, as they are given. `OLD` is what was there before.
+# In the order of tag and hour, as they are given. `OLD` is what was there before; where it is lost,
+# by somebody's hand, the blocks themselves are asked, since they must not overlap.
 _NOTE_HOURS = """
 WITH noted AS (
     INSERT INTO timeseries_taghour AS hour (tag_id, hour_ns, first_ns, last_ns, count)
@@ -41,9 +46,14 @@ WITH noted AS (
         first_ns = least(hour.first_ns, excluded.first_ns),
         last_ns = greatest(hour.last_ns, excluded.last_ns),
         count = hour.count + excluded.count
-    RETURNING tag_id, hour_ns, coalesce(OLD.last_ns, -1) AS before_ns
+    RETURNING tag_id, hour_ns, OLD.last_ns AS before_ns
 )
-SELECT string_agg(int8send(before_ns), '' ORDER BY tag_id, hour_ns) FROM noted
+SELECT string_agg(int8send(coalesce(before_ns, (
+    SELECT times[cardinality(times)] FROM timeseries_block AS block
+    WHERE block.tag_id = noted.tag_id
+    AND first_ns >= noted.hour_ns AND first_ns < noted.hour_ns + 3600000000000
+    ORDER BY first_ns DESC LIMIT 1
+), -1)), '' ORDER BY tag_id, hour_ns) FROM noted
 """
 _FEWER = """
 UPDATE timeseries_taghour AS hour SET count = hour.count - fewer.count FROM (
@@ -52,32 +62,30 @@ UPDATE timeseries_taghour AS hour SET count = hour.count - fewer.count FROM (
     GROUP BY tag_id, hour_ns
 ) AS fewer WHERE hour.tag_id = fewer.tag_id AND hour.hour_ns = fewer.hour_ns
 """
-# The blocks of each tag's hour that late rows between `low` and `high` may belong to. By OFFSET 0,
-# here and below, each is looked up in its partition: a join might read all that is stored.
-_KEYS = """
-SELECT block.tag_id, block.first_ns
-FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[]) AS late (tag_id, hour, low, high),
-LATERAL (
-    SELECT tag_id, first_ns FROM timeseries_block
-    WHERE tag_id = late.tag_id AND first_ns >= late.hour AND first_ns <= late.high
-    AND first_ns >= coalesce((
-        SELECT first_ns FROM timeseries_block
-        WHERE tag_id = late.tag_id AND first_ns >= late.hour AND first_ns <= late.low
+# The blocks that late rows belong to: of each the last one that begins at or before it in its hour.
+# By OFFSET 0 each is looked up in its partition: a join might read all that is stored.
+_BLOCKS = """
+SELECT block.tag_id, block.first_ns, cardinality(times), array_send(times), values
+FROM (
+    SELECT DISTINCT before.tag_id, before.first_ns
+    FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS late (tag_id, hour_ns, time_ns),
+    LATERAL (
+        SELECT tag_id, first_ns FROM timeseries_block
+        WHERE tag_id = late.tag_id AND first_ns >= late.hour_ns AND first_ns <= late.time_ns
         ORDER BY first_ns DESC LIMIT 1
-    ), late.hour) OFFSET 0
+    ) AS before
+) AS key,
+LATERAL (
+    SELECT * FROM timeseries_block
+    WHERE tag_id = key.tag_id AND first_ns = key.first_ns OFFSET 0
 ) AS block
 ORDER BY block.tag_id, block.first_ns
 """
-_BLOCKS = """
-SELECT tag_id, first_ns, cardinality(times), array_send(times), values
-FROM unnest(%s::int[], %s::bigint[]) AS key (tag, first), LATERAL (
-    SELECT * FROM timeseries_block WHERE tag_id = key.tag AND first_ns = key.first OFFSET 0
-) AS block
-ORDER BY tag_id, first_ns
-"""
+# Of one hour, so that one partition is looked at.
 _DELETE = """
 DELETE FROM timeseries_block AS block USING unnest(%s::int[], %s::bigint[]) AS key (tag, first)
-WHERE block.tag_id = key.tag AND block.first_ns = key.first AND block.first_ns BETWEEN %s AND %s
+WHERE block.tag_id = key.tag AND block.first_ns = key.first
+AND block.first_ns >= %s AND block.first_ns < %s
 """
 
 
@@ -113,8 +121,9 @@ class Apply:
         late, fresh = batch.parted(batch.times_ns <= _note_hours(cursor, batch))
         if len(fresh):
             _copy(cursor, fresh, run_starts(fresh.codes, hours(fresh.times_ns)))
-        if len(late):
-            _put_late(cursor, late)
+        for first in range(0, len(late), _LATE_ROWS):
+            rows = np.arange(first, min(first + _LATE_ROWS, len(late)))
+            _put_late(cursor, late.taken(rows))
 
     def _kept(self, batch: Batch) -> Batch:
         kept = batch.times_ns >= self._oldest_ns() - GRACE_NS
@@ -167,19 +176,14 @@ def _note_hours(cursor: Cursor[Any], batch: Batch) -> Ints:
 
 def _put_late(cursor: Cursor[Any], late: Batch) -> None:
     """Put the rows among those that their tags have already."""
-    hours_ns = hours(late.times_ns)
-    starts = run_starts(late.codes, hours_ns)
-    ends = np.append(starts[1:], len(late))
-    columns = (late.codes, hours_ns, late.times_ns)
-    spans = [_array(column[starts]) for column in columns] + [_array(late.times_ns[ends - 1])]
-    keys = np.array(cursor.execute(_KEYS, spans).fetchall(), np.int64).reshape(-1, 2)
-    places = np.unique(blocks_before(late, keys[:, 0], keys[:, 1]))
-    tags, firsts_ns = keys[places[places >= 0]].T
-    found = cursor.execute(_BLOCKS, (_array(tags), _array(firsts_ns)), binary=True)
+    columns = late.codes, hours(late.times_ns), late.times_ns
+    found = cursor.execute(_BLOCKS, [_array(column) for column in columns], binary=True)
     merged = merge(late, [Block(*row) for row in found])
-    if len(merged.gone_ns):
-        bounds = int(merged.gone_ns.min()), int(merged.gone_ns.max())
-        cursor.execute(_DELETE, (_array(merged.gone_tags), _array(merged.gone_ns), *bounds))
+    gone_hours_ns = hours(merged.gone_ns)
+    for hour_ns in np.unique(gone_hours_ns).tolist():
+        gone = gone_hours_ns == hour_ns
+        keys = _array(merged.gone_tags[gone]), _array(merged.gone_ns[gone])
+        cursor.execute(_DELETE, (*keys, hour_ns, hour_ns + HOUR_NS))
     if len(merged.batch):
         _copy(cursor, merged.batch, merged.starts)
     if len(merged.replaced):

@@ -26,8 +26,10 @@ from timeseries.sampling import aggregator, samples_at, series
 from timeseries.stores.base import Health
 from timeseries.stores.packed import floats, rows_of
 
-# Blocks of 4 kB, with some 45 measurements of 10 values each.
+# Blocks of 4 kB, with some 45 measurements of 10 values each, or 250 of one.
 PAGE_BLOCKS = 2_000
+# What is handed on at a time: it may be widened to its widest row.
+PIECE_ROWS = 50_000
 # Fewer rows than this are aggregated faster than another thread is asked to.
 _AT_ONCE_ROWS = 500
 
@@ -109,13 +111,15 @@ class PostgresReader:
             if query.aggregate == "last":
                 return await self._last(connection, query)
             worker = aggregator(query)
-            page = None
+            found = False
             async for page in self._pages(connection, query.tag, query.start_ns, query.end_ns):
-                if len(page) <= _AT_ONCE_ROWS:
-                    worker.add(page)
-                else:
-                    await asyncio.to_thread(worker.add, page)
-            if page is None:
+                found = True
+                for rows in page.pieces(PIECE_ROWS):
+                    if len(rows) <= _AT_ONCE_ROWS:
+                        worker.add(rows)
+                    else:
+                        await asyncio.to_thread(worker.add, rows)
+            if not found:
                 await self._check_known(connection, query.tag)
             return series(query, worker.samples())
 
@@ -137,7 +141,8 @@ class PostgresReader:
                 if page is None:
                     await self._check_known(connection, tag)
                     return
-            yield page.rows
+            for rows in page.rows.pieces(PIECE_ROWS):
+                yield rows
             after_ns = page.more_after_ns
 
     async def latest_ns(self) -> int | None:
