@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NamedTuple
 
 import orjson
 import structlog
@@ -23,10 +23,9 @@ from adserver.services import TooManyRowsError
 from config.faults import RETRY_AFTER_S, STORE_AWAY, STORE_AWAY_MSG, TOO_LARGE_MSG, UNSTORABLE_MSG
 from counters.queries import InvalidQuestionError
 from runtime.errors import BusyError, ConflictError, NotFoundError, UncertainError
+from runtime.strict_json import InvalidBodyError, decode_json
 
 log = structlog.get_logger(__name__)
-# Longer integers than this belong to no field, and Python takes quadratic time to read them.
-_INTEGER_DIGITS_MAX = 40
 
 
 class OrjsonRenderer(BaseRenderer):
@@ -53,10 +52,7 @@ class OrjsonRenderer(BaseRenderer):
 
 
 class StrictJSONParser(BaseParser):
-    """JSON by the letter of RFC 8259: no NaN, no key given twice.
-
-    Not with orjson, which keeps the last of two equal keys and makes floats of long integers.
-    """
+    """JSON by the letter of RFC 8259, see `runtime.strict_json`."""
 
     media_type = "application/json"
 
@@ -66,46 +62,13 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The decoded body. ParseError says what is wrong with it."""
-        try:
-            return json.loads(
-                stream.read().decode(),
-                object_pairs_hook=_unique,
-                parse_int=_integer,
-                parse_constant=_no_constant,
-            )
-        except UnicodeDecodeError:
-            raise exceptions.ParseError("body: is not valid UTF-8") from None
-        except RecursionError:
-            raise exceptions.ParseError("body: is nested too deeply") from None
-        except json.JSONDecodeError as error:
-            raise exceptions.ParseError(
-                f"body: is not valid JSON (line {error.lineno}, column {error.colno})"
-            ) from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise exceptions.ParseError(f"body: the key {twice[:40]!r} is given twice")
-    return result
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > _INTEGER_DIGITS_MAX:
-        raise exceptions.ParseError("body: holds a number that is too long")
-    return int(digits)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise exceptions.ParseError(f"body: {name} is not a JSON number")
+        """The decoded body. InvalidBodyError says what is wrong with it."""
+        return decode_json(stream.read())
 
 
 _STATUS_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
     ((InvalidAdError, RowsError, TooManyRowsError, InvalidQuestionError), 400),
-    ((InvalidFieldError, InvalidImageError), 400),
+    ((InvalidBodyError, InvalidFieldError, InvalidImageError), 400),
     (BadCredentialsError, 401),
     (NotFoundError, 404),
     (ConflictError, 409),
@@ -123,25 +86,44 @@ _MSG_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], .
 )
 
 
+class Fault(NamedTuple):
+    """What is told of an exception, and after how many seconds it is worth trying again."""
+
+    status: int
+    msg: str
+    retry_after_s: int | None = None
+
+
+def fault_of(exc: Exception) -> Fault | None:
+    """The answer to an exception that is no framework's; None for what nobody foresaw."""
+    if isinstance(exc, LockedError):
+        return Fault(429, str(exc), exc.retry_after_s)
+    for kinds, status in _STATUS_OF:
+        if isinstance(exc, kinds):
+            return _fault(status, str(exc))
+    for kinds, status, msg in _MSG_OF:
+        if isinstance(exc, kinds):
+            return _fault(status, msg)
+    return None
+
+
+def _fault(status: int, msg: str) -> Fault:
+    return Fault(status, msg, RETRY_AFTER_S if status == HTTPStatus.SERVICE_UNAVAILABLE else None)
+
+
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """The answer to any exception of a view; what nobody foresaw is logged, and told nothing of."""
     if isinstance(exc, exceptions.APIException):
         return _response(exc.status_code, _framework_msg(exc, context), _headers(exc))
-    if isinstance(exc, LockedError):
-        return _response(429, str(exc), {"Retry-After": str(exc.retry_after_s)})
-    for kinds, status in _STATUS_OF:
-        if isinstance(exc, kinds):
-            return _response(status, str(exc))
-    for kinds, status, msg in _MSG_OF:
-        if isinstance(exc, kinds):
-            return _response(status, msg)
-    log.error("unhandled error", path=context["request"].path, exc_info=exc)
-    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
+    fault = fault_of(exc)
+    if fault is None:
+        log.error("unhandled error", path=context["request"].path, exc_info=exc)
+        fault = Fault(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
+    wait = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
+    return _response(fault.status, fault.msg, wait)
 
 
-def _response(status: int, msg: str, headers: dict[str, str] | None = None) -> Response:
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
+def _response(status: int, msg: str, headers: dict[str, str]) -> Response:
     return Response({"msg": msg}, status=status, headers=headers)
 
 
