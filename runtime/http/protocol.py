@@ -96,6 +96,9 @@ class FastPathProtocol(HotConnection):
             lesson = self.door.lessons.get(rest[:body_at])
             if lesson is None or lesson.body_bytes != len(rest) - body_at:
                 return False
+            # Another route may have taught these headers.
+            if route.usual is not None and not route.usual(query, lesson.headers):
+                return False
             headers, body = lesson.headers, rest[body_at:]
         elif rest == self._block:
             headers, body = self._headers, b""
@@ -256,6 +259,7 @@ class FastPathProtocol(HotConnection):
             or query.translate(_PLAIN) != query
             or self.parser.get_http_version() != "1.1"
             or route.takes_body == (self._declared_bytes is None)
+            or (route.usual is not None and not route.usual(query, self.headers))
         ):
             return None
         self._query = query

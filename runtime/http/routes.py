@@ -38,12 +38,16 @@ Reply = Callable[[Answer], None]
 HotRead = Callable[[bytes], Answer]
 # Calls `reply` exactly once: before it returns, or later from the same event loop.
 HotWrite = Callable[[HotRequest, Reply], None]
+# Whether a request with this query and these headers is one for the handler; if not, it is left to
+# the framework.
+Usual = Callable[[bytes, list[tuple[bytes, bytes]]], bool]
 
 
 class ReadRoute:
     """A route answered at once."""
 
     takes_body = False
+    usual: Usual | None = None
     __slots__ = ("handler", "method", "path", "stats")
 
     def __init__(self, method: bytes, path: bytes, handler: HotRead) -> None:
@@ -56,10 +60,19 @@ class ReadRoute:
 class WriteRoute:
     """A route answered when its handler replies: a durable write, or a later read."""
 
-    __slots__ = ("handler", "method", "path", "stats", "takes_body")
+    __slots__ = ("handler", "method", "path", "stats", "takes_body", "usual")
 
-    def __init__(self, method: bytes, path: bytes, handler: HotWrite, *, takes_body: bool) -> None:
+    def __init__(
+        self,
+        method: bytes,
+        path: bytes,
+        handler: HotWrite,
+        *,
+        takes_body: bool,
+        usual: Usual | None = None,
+    ) -> None:
         self.takes_body = takes_body
+        self.usual = usual
         self.method = method
         self.path = path
         self.handler = handler
@@ -79,9 +92,13 @@ class RouteTable:
         """Add a read; ValueError if the route is taken or not written as it arrives."""
         self._add(ReadRoute(method, path, handler))
 
-    def write(self, method: bytes, path: bytes, handler: HotWrite) -> None:
-        """Add a durable write; ValueError if the route is taken or not written as it arrives."""
-        self._add(WriteRoute(method, path, handler, takes_body=True))
+    def write(
+        self, method: bytes, path: bytes, handler: HotWrite, *, usual: Usual | None = None
+    ) -> None:
+        """Add a durable write, of `usual` requests only if that is given; ValueError if the route
+        is taken or not written as it arrives.
+        """
+        self._add(WriteRoute(method, path, handler, takes_body=True, usual=usual))
 
     def later(self, method: bytes, path: bytes, handler: HotWrite) -> None:
         """Add a later read; ValueError if the route is taken or not written as it arrives."""

@@ -31,6 +31,11 @@ def save(request: HotRequest, reply: Reply) -> None:
     _later(request.query.count(b"later"), reply, answer)
 
 
+def is_usual(query: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Without a query and a cookie."""
+    return not query and not any(name == b"cookie" for name, _ in headers)
+
+
 def whoami(request: HotRequest, reply: Reply) -> None:
     """A later read: two headers and the body's length, at once or some turns later."""
     cookie = (request.header(b"cookie") or b"").decode("latin-1")
@@ -53,6 +58,7 @@ def table() -> RouteTable:
     routes.read(b"GET", b"/large", large)
     routes.read(b"GET", b"/broken", broken)
     routes.write(b"POST", b"/save", save)
+    routes.write(b"POST", b"/choosy", save, usual=is_usual)
     routes.later(b"GET", b"/me", whoami)
     return routes
 
@@ -90,7 +96,8 @@ class App:
         route = self.handlers.find(scope["method"].encode(), scope["raw_path"])
         if isinstance(route, ReadRoute):
             return route.handler(scope["query_string"])
-        if isinstance(route, WriteRoute):
+        unusual = route and route.usual and not is_usual(scope["query_string"], scope["headers"])
+        if isinstance(route, WriteRoute) and not unusual:
             future = asyncio.get_running_loop().create_future()
             request = HotRequest(scope["query_string"], body, scope["headers"], "")
             route.handler(request, future.set_result)

@@ -142,7 +142,7 @@ def loose_requests(draw) -> bytes:
 def right_requests(draw) -> bytes:
     """What decent clients send."""
     close = draw(st.sampled_from(["", "", "", "", "Connection: close\r\n"]))
-    kind = draw(st.integers(0, 7))
+    kind = draw(st.integers(0, 8))
     query = draw(st.sampled_from(["", "?", "?a=1", "?a=1&b=%20", "?bad=1"]))
     if kind <= 2:
         return f"GET /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
@@ -166,6 +166,12 @@ def right_requests(draw) -> bytes:
         token = draw(st.sampled_from(["", "one", "two", "t w", "="]))
         bearer = f"Authorization: Bearer {token}\r\n" if token else ""
         return f"GET /me{later} HTTP/1.1\r\nHost: a\r\n{bearer}{cookie}{close}\r\n".encode()
+    if kind == 7:
+        # A route that leaves some of its requests to the application, and the headers of others.
+        path = draw(st.sampled_from(["/choosy", "/choosy", "/choosy?", "/choosy?a=1", "/save"]))
+        cookie = draw(st.sampled_from(["", "Cookie: a=b\r\n"]))
+        head = f"POST {path} HTTP/1.1\r\nHost: a\r\n{cookie}{close}Content-Length: 3\r\n\r\n"
+        return f"{head}abc".encode()
     return f"HEAD /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
 
 
@@ -175,7 +181,7 @@ def unusual_requests(draw) -> bytes:
     method = draw(
         st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
     )
-    target = draw(st.sampled_from(["/hot", "/save", "/me"])) + draw(QUERIES)
+    target = draw(st.sampled_from(["/hot", "/save", "/choosy", "/me"])) + draw(QUERIES)
     line = f"{method} {target} HTTP/1.1"
     odd_lines = [
         f"{method} {target} HTTP/1.0",
@@ -288,6 +294,18 @@ def test_each_odd_token(lines):
     for cookie in ([], ["Cookie: a"]):
         request = ["GET /me HTTP/1.1", "Host: a", *lines, *cookie, "", ""]
         check_all_ways("\r\n".join(request).encode())
+
+
+@pytest.mark.parametrize("cookie", [b"", b"Cookie: a\r\n"])
+@pytest.mark.parametrize("query", [b"", b"?", b"?a=1"])
+def test_headers_that_another_route_taught(query, cookie):
+    head = b" HTTP/1.1\r\nHost: a\r\n%bContent-Length: 3\r\n\r\nabc" % cookie
+    taught, choosy = b"POST /save" + head, b"POST /choosy" + query + head
+    requests = [taught, taught, choosy, choosy]
+    stream = b"".join(requests)
+    expected = asyncio.run(plainly(stream))
+    assert asyncio.run(fast(requests, [20])) == expected
+    assert asyncio.run(fast([stream], [0])) == expected
 
 
 @pytest.mark.parametrize("query", ALL_QUERIES)
