@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from runtime.errors import BusyError
 
+TOO_MANY_MSG = "login: too many at once, nothing was done"
 Result = TypeVar("Result")
 # Below everything else of the product: when cores are short, hashing waits.
 _NICENESS = 5
@@ -22,19 +23,18 @@ class HashPool:
     """Runs hashes. Threads start when they are first needed."""
 
     def __init__(self, *, threads: int, waiting: int) -> None:
+        self.threads = threads
         self._most = threads + waiting
         self._taken = 0
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(
-            threads, thread_name_prefix="hash", initializer=_give_way
-        )
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_give_way)
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """A place in the line, for as long as a login takes. BusyError when there is none."""
         with self._lock:
             if self._taken >= self._most:
-                raise BusyError("login: too many at once, nothing was done")
+                raise BusyError(TOO_MANY_MSG)
             self._taken += 1
         try:
             yield
@@ -44,11 +44,11 @@ class HashPool:
 
     def run(self, work: Callable[[], Result]) -> Result:
         """What `work` gives, from a thread of the pool. Have a `place` first."""
-        return self._threads.submit(work).result()
+        return self._pool.submit(work).result()
 
     def stop(self) -> None:
         """Let the threads go once they are done."""
-        self._threads.shutdown(wait=False)
+        self._pool.shutdown(wait=False)
 
 
 def _give_way() -> None:

@@ -1,7 +1,7 @@
-"""Lanes of threads for packets that have to wait for a store or a hash.
+"""Lanes of threads for what has to wait for a store or a hash. Pure.
 
-Two lanes, because of a flood of logins: each takes a core for tens of milliseconds, and sessions
-that are not in memory must be looked up meanwhile.
+More than one, because of a flood of logins: each takes a core for tens of milliseconds, and
+sessions that are not in memory must be looked up meanwhile.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
-Job = Callable[[], bytes]
-Done = Callable[[bytes], None]
+Given = TypeVar("Given")
 
 
-class Lane:
+class Lane(Generic[Given]):
     """Some threads, and a bounded line before them. Used from one event loop.
 
     What has waited longer than `patience_s` is answered with `late` and not begun: while a store
@@ -30,7 +30,7 @@ class Lane:
         threads: int,
         waiting: int,
         patience_s: float,
-        late: bytes,
+        late: Given,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = loop
@@ -39,15 +39,15 @@ class Lane:
         self._clock = clock
         self._most = threads + waiting
         self._jobs = 0
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"packets-{name}")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     @property
     def jobs(self) -> int:
         """How many are worked on or wait."""
         return self._jobs
 
-    def take(self, job: Job, done: Done) -> bool:
-        """Run `job`, which never raises, in a thread, then `done` on the loop with its answer.
+    def take(self, job: Callable[[], Given], done: Callable[[Given], None]) -> bool:
+        """Run `job`, which never raises, in a thread, then `done` on the loop with what it gives.
         False, and nothing happens, when the line is full.
         """
         if self._jobs >= self._most:
@@ -56,14 +56,16 @@ class Lane:
         self._threads.submit(self._run, job, done, self._clock())
         return True
 
-    def _run(self, job: Job, done: Done, taken_at_s: float) -> None:
+    def _run(
+        self, job: Callable[[], Given], done: Callable[[Given], None], taken_at_s: float
+    ) -> None:
         waited_s = self._clock() - taken_at_s
-        answer = job() if waited_s <= self._patience_s else self._late
-        self._loop.call_soon_threadsafe(self._end, answer, done)
+        given = job() if waited_s <= self._patience_s else self._late
+        self._loop.call_soon_threadsafe(self._end, given, done)
 
-    def _end(self, answer: bytes, done: Done) -> None:
+    def _end(self, given: Given, done: Callable[[Given], None]) -> None:
         self._jobs -= 1
-        done(answer)
+        done(given)
 
     def stop(self) -> None:
         """Let the threads go once they are done; what waits in the line is dropped."""

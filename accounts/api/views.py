@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from rest_framework.exceptions import ParseError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
@@ -15,24 +14,18 @@ from accounts.addresses import client_address
 from accounts.api import schema
 from accounts.api.authentication import BearerAuthentication
 from accounts.errors import InvalidFieldError
+from accounts.fields import field_of, text_of
 from accounts.images import IMAGE_BYTES_MAX
 from accounts.models import Session
 from accounts.people import Person
 
 
 def _field(request: Request, name: str) -> object:
-    if not isinstance(request.data, dict):
-        raise ParseError("body: must be an object")
-    if name not in request.data:
-        raise InvalidFieldError(name, "is required")
-    return request.data[name]
+    return field_of(request.data, name)
 
 
 def _text(request: Request, name: str) -> str:
-    value = _field(request, name)
-    if not isinstance(value, str):
-        raise InvalidFieldError(name, "must be text")
-    return value
+    return text_of(request.data, name)
 
 
 def _optional(request: Request, name: str, default: str) -> object:

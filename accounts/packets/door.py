@@ -11,10 +11,10 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
+from accounts.lanes import Lane
 from accounts.packets.codec import Packet, PacketError, decode_packet, encode_failure
 from accounts.packets.connection import PacketConnection
 from accounts.packets.known_lines import KnownLine, KnownLines
-from accounts.packets.lanes import Lane
 from accounts.packets.limits import Limits
 from accounts.packets.stats import BAD, Stats
 
@@ -67,7 +67,8 @@ class Door:
             patience_s=limits.patience_s,
             late=_BUSY,
         )
-        self._hashing, self._looking_up = lane(name="hash"), lane(name="store")
+        self._hashing = lane(name="packets-hash")
+        self._looking_up = lane(name="packets-store")
         self._sweep_timer = loop.call_later(1.0, self._sweep)
 
     # -- connections ----------------------------------------------------------------------------
