@@ -1,5 +1,7 @@
 """The audit: one row for each thing that happened to an account, in the transaction that did it."""
 
+from typing import Any
+
 from django.utils import timezone
 
 from accounts.models import AUDIT_TEXT_CHARACTERS, AuditEvent
@@ -12,7 +14,17 @@ def audit_write(
     *, kind: Kind, user_id: int | None, username: str, address: str = "", detail: str = ""
 ) -> None:
     """Add an entry. Texts are cut to fit; what no column can hold becomes a question mark."""
-    entry = {
+    entry = audit_entry(
+        kind=kind, user_id=user_id, username=username, address=address, detail=detail
+    )
+    insert_row(AuditEvent, entry)
+
+
+def audit_entry(
+    *, kind: Kind, user_id: int | None, username: str, address: str = "", detail: str = ""
+) -> dict[str, Any]:
+    """The columns of an entry, for a statement that does more than to add it."""
+    return {
         "at": timezone.now(),
         "kind": kind.value,
         "user_id": user_id,
@@ -20,7 +32,6 @@ def audit_write(
         "address": _fitting(address),
         "detail": _fitting(detail),
     }
-    insert_row(AuditEvent, entry)
 
 
 def _fitting(text: str) -> str:

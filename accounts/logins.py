@@ -28,6 +28,8 @@ from accounts.stages import count_login
 _PASSWORD_CHARACTERS_MAX = 4096
 _at_once = KeyedLocks()
 Result = TypeVar("Result")
+# Given the user and the try, which it notes to have succeeded, in a transaction with what it does.
+Use = Callable[[User, Attempt], Result]
 
 
 def account_key(username: str) -> str:
@@ -57,31 +59,32 @@ def credentials_check(
     LockedError after too many failures; BusyError when too many ask at once.
     """
     return credentials_used(
-        username=username, password=password, address=address, anew=anew, use=lambda user: user
+        username=username, password=password, address=address, anew=anew, use=_noted
     )
+
+
+def _noted(user: User, attempt: Attempt) -> User:
+    lockout.attempt_succeeded(attempt)
+    return user
 
 
 def credentials_used(
     *,
     username: str,
     password: str,
-    use: Callable[[User], Result],
+    use: Use[Result],
     address: str = "",
     anew: bool = False,
 ) -> Result:
-    """What `use` makes of the user of that name and password, in the transaction that notes the
-    success when it has to be noted. Errors as above; what `use` raises is no failed login.
+    """What `use` makes of the user of that name and password. Errors as above; what `use` raises is
+    no failed login.
     """
     key = account_key(username)
     try:
         with hash_pool().place(), _at_once.hold(key or f"address {address}"):
-            user = user_by_key(key) if key else None
-            if user is not None and not anew and _is_remembered(user, password):
-                lockout.known_password_used(account=key, address=address)
-                known = user
-            else:
-                known = None
-                attempt = lockout.attempt_reserve(account=key, address=address)
+            known = None if anew else _remembered(key, password, address)
+            if known is None:
+                attempt, user = lockout.attempt_reserve(account=key, address=address)
                 with _dropped_on_error(attempt):
                     verdict = _verify(user, password)
                 if user is None or not verdict.correct or not user.is_active:
@@ -101,13 +104,21 @@ def credentials_used(
         count_login("busy")
         raise
     count_login("remembered" if known else "verified")
-    return use(known) if known else result
+    return use(known, lockout.NO_ATTEMPT) if known else result
 
 
-def _is_remembered(user: User, password: str) -> bool:
-    return user.is_active and process_sessions().passwords.knows(
-        key=user.username_key, encoded=user.password, password=password
-    )
+def _remembered(key: str, password: str, address: str) -> User | None:
+    """The user, if this password needs no hash; the success is noted then."""
+    passwords = process_sessions().passwords
+    if not passwords.may_know(key=key, password=password):
+        return None
+    user = user_by_key(key)
+    if user is None or not user.is_active:
+        return None
+    if not passwords.knows(key=key, encoded=user.password, password=password):
+        return None
+    lockout.known_password_used(account=key, address=address)
+    return user
 
 
 @contextmanager
@@ -126,19 +137,15 @@ def _verify(user: User | None, password: str) -> Verdict:
     return password_verify(password, user.password if user else None)
 
 
-def _accept(
-    attempt: Attempt, user: User, verdict: Verdict, use: Callable[[User], Result]
-) -> Result:
+def _accept(attempt: Attempt, user: User, verdict: Verdict, use: Use[Result]) -> Result:
+    if verdict.encoded_anew is None:
+        return use(user, attempt)
     with transaction.atomic():
-        if verdict.encoded_anew is not None:
-            # Not over a password that was changed meanwhile.
-            same = User.objects.filter(pk=user.pk, password=user.password)
-            if same.update(password=verdict.encoded_anew):
-                user.password = verdict.encoded_anew
-        result = use(user)
-        # Last: the row of an address is locked until the commit, and many may share it.
-        lockout.attempt_succeeded(attempt)
-    return result
+        # Not over a password that was changed meanwhile.
+        same = User.objects.filter(pk=user.pk, password=user.password)
+        if same.update(password=verdict.encoded_anew):
+            user.password = verdict.encoded_anew
+        return use(user, attempt)
 
 
 def _refuse(attempt: Attempt, user: User | None, username: str) -> NoReturn:

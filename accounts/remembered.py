@@ -72,6 +72,13 @@ class RememberedPasswords:
             and self._is_right(memory, password)
         )
 
+    def may_know(self, *, key: str, password: str) -> bool:
+        """Whether it is worth finding out what is stored now, and asking `knows`. Of a wrong
+        password that takes no longer than of a name that was never heard.
+        """
+        memory = self._memories.get(key)
+        return memory is not None and self._is_right(memory, password)
+
     def opened(self, *, key: str, password: str) -> Remembered | None:
         """The session that was opened with this password a moment ago.
 

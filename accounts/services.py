@@ -23,6 +23,7 @@ from accounts.errors import (
     SessionNotFoundError,
     UsernameTakenError,
 )
+from accounts.lockout import Attempt
 from accounts.logins import credentials_check, credentials_used
 from accounts.models import (
     DEVICE_CHARACTERS,
@@ -43,10 +44,10 @@ from accounts.passwords import hash_pool, password_encode
 from accounts.people import OpenedSession, Person
 from accounts.pictures import picture_copy, picture_remove, picture_store
 from accounts.selectors import live, person_of, user_by_key
+from accounts.session_rows import session_insert
 from accounts.sessions import process_sessions, session_check
 from accounts.stages import stage
 from accounts.tokens import new_token, token_hash
-from commons.rows import insert_row
 
 __all__ = [
     "account_unlock",
@@ -109,7 +110,7 @@ def session_open(
         username=username,
         password=password,
         address=address,
-        use=lambda user: (user, _open(user, device, address)),
+        use=lambda user, attempt: (user, _open(user, attempt, device, address)),
     )
     # The password was right a moment ago; a packet that says the same may be given the same token.
     process_sessions().passwords.remember(
@@ -134,7 +135,7 @@ def session_renew(*, username: str, password: str, address: str = "") -> None:
         sessions.check_database(opened.token_hash)
 
 
-def _open(user: User, device: str, address: str) -> OpenedSession:
+def _open(user: User, attempt: Attempt, device: str, address: str) -> OpenedSession:
     token, now = new_token(), timezone.now()
     session_id = new_session_id()
     session = {
@@ -147,9 +148,8 @@ def _open(user: User, device: str, address: str) -> OpenedSession:
         "last_used_at": now,
         "expires_at": now + timedelta(seconds=settings.ACCOUNT_SESSION_LONGEST_S),
     }
-    with stage("token_update"), transaction.atomic(savepoint=False):
-        insert_row(Session, session)
-        audit_write(kind=Kind.LOGIN, user_id=user.pk, username=user.username, address=address)
+    with stage("token_update"):
+        session_insert(session, user=user, address=address, attempt=attempt)
     return OpenedSession(token=token, person=person_of(user, session_id))
 
 

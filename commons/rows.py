@@ -2,11 +2,14 @@
 would take most of their time. Through Django's connection: its transactions, errors and metrics.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
+import psycopg
 from django.db import connection
 from django.db.models import Model
+from django_prometheus.db.common import ExportingCursorWrapper
 
 Found = TypeVar("Found", bound=Model)
 
@@ -26,6 +29,50 @@ def insert_row(model: type[Model], values: dict[str, Any]) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(_insert(model, tuple(values)), tuple(values.values()))
+
+
+def fetch_row(statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The first row of a statement that gives one, and that PostgreSQL plans once a connection:
+    for long ones, whose planning takes longer than what they do. Parameters are sent apart from
+    the text, so PostgreSQL must be able to tell their types from it.
+    """
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors:
+        connection.ensure_connection()
+        with _cursor_class()(connection.connection) as cursor:
+            cursor.execute(statement, parameters, prepare=True)
+            row: tuple[Any, ...] = cursor.fetchone()
+    return row
+
+
+def columns_of(model: type[Model]) -> str:
+    """All columns of the model, of the table by that alias, as `row_of` takes their values."""
+    return ", ".join([f'{model._meta.db_table}."{f.column}"' for f in model._meta.concrete_fields])
+
+
+def row_of(model: type[Found], values: Sequence[Any]) -> Found:
+    """The row with the values of `columns_of`."""
+    return model.from_db(connection.alias, _names(model), values)
+
+
+def insertion(model: type[Model], columns: Sequence[str], *, prefix: str) -> str:
+    """The text of a statement that inserts a row whose `column` is the parameter `prefix` +
+    `column`.
+    """
+    names = ", ".join([f'"{column}"' for column in columns])
+    places = ", ".join([f"%({prefix}{column})s" for column in columns])
+    return f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({places})'  # noqa: S608
+
+
+@cache
+def _cursor_class() -> Any:
+    """A cursor that has PostgreSQL fill in the parameters, and is counted as Django's are."""
+    return ExportingCursorWrapper(psycopg.Cursor, connection.alias, connection.vendor)
+
+
+@cache
+def _names(model: type[Model]) -> tuple[str, ...]:
+    return tuple([field.attname for field in model._meta.concrete_fields])
 
 
 @cache

@@ -42,7 +42,9 @@ def log_in(logins: list[Login], *, threads: int = 2, waiting: int = 8) -> list[A
 def test_a_session_is_told_as_the_view_tells_it(monkeypatch, client):
     opened = OpenedSession(
         token=new_token(),
-        person=Person(user_id=1, session_id=uuid.UUID(int=1), username="Ann", nickname="安 \"'é", image=""),
+        person=Person(
+            user_id=1, session_id=uuid.UUID(int=1), username="Ann", nickname="安 \"'é", image=""
+        ),
     )
     asked: list[dict[str, Any]] = []
 

@@ -54,10 +54,10 @@ def in_threads(count, work):
 
 
 def test_a_right_password_whose_session_cannot_be_written_is_no_failure(ann, monkeypatch):
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise OperationalError("the disk is full")
 
-    monkeypatch.setattr(services, "insert_row", fails)
+    monkeypatch.setattr(services, "session_insert", fails)
     for _ in range(2):
         with pytest.raises(OperationalError, match="full"):
             services.session_open(username="ann", password=PASSWORD, address="192.0.2.7")
