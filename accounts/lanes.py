@@ -6,20 +6,29 @@ sessions that are not in memory must be looked up meanwhile.
 
 from __future__ import annotations
 
+import threading
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Generic, NamedTuple, TypeVar
 
 Given = TypeVar("Given")
+
+
+class _Job(NamedTuple, Generic[Given]):
+    work: Callable[[], Given]
+    done: Callable[[Given], None]
+    taken_at_s: float
 
 
 class Lane(Generic[Given]):
     """Some threads, and a bounded line before them. Used from one event loop.
 
     What has waited longer than `patience_s` is answered with `late` and not begun: while a store
-    is away each job takes seconds, and nobody waits for the answer any more.
+    is away each job takes seconds, and nobody waits for the answer any more. A thread that finds
+    nobody waiting calls `rest`, and so gives back what it kept for its next job.
     """
 
     def __init__(
@@ -31,37 +40,61 @@ class Lane(Generic[Given]):
         waiting: int,
         patience_s: float,
         late: Given,
+        rest: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = loop
         self._patience_s = patience_s
         self._late = late
+        self._rest = rest
         self._clock = clock
         self._most = threads + waiting
         self._jobs = 0
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._line: SimpleQueue[_Job[Given] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True)
+            for number in range(threads)
+        ]
+        self._started = False
 
     @property
     def jobs(self) -> int:
         """How many are worked on or wait."""
         return self._jobs
 
-    def take(self, job: Callable[[], Given], done: Callable[[Given], None]) -> bool:
-        """Run `job`, which never raises, in a thread, then `done` on the loop with what it gives.
+    def take(self, work: Callable[[], Given], done: Callable[[Given], None]) -> bool:
+        """Run `work`, which never raises, in a thread, then `done` on the loop with what it gives.
         False, and nothing happens, when the line is full.
         """
         if self._jobs >= self._most:
             return False
         self._jobs += 1
-        self._threads.submit(self._run, job, done, self._clock())
+        self._line.put(_Job(work, done, self._clock()))
+        if not self._started:
+            self._started = True
+            for thread in self._threads:
+                thread.start()
         return True
 
-    def _run(
-        self, job: Callable[[], Given], done: Callable[[Given], None], taken_at_s: float
-    ) -> None:
-        waited_s = self._clock() - taken_at_s
-        given = job() if waited_s <= self._patience_s else self._late
-        self._loop.call_soon_threadsafe(self._end, given, done)
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            self._run(job)
+            # Or the password in it, and the connection, would be kept until the next one.
+            del job
+
+    def _run(self, job: _Job[Given]) -> None:
+        waited_s = self._clock() - job.taken_at_s
+        given = job.work() if waited_s <= self._patience_s else self._late
+        # The loop may be gone, and with it whoever asked.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end, given, job.done)
+
+    def _next(self) -> _Job[Given] | None:
+        try:
+            return self._line.get_nowait()
+        except Empty:
+            self._rest()
+            return self._line.get()
 
     def _end(self, given: Given, done: Callable[[Given], None]) -> None:
         self._jobs -= 1
@@ -69,4 +102,8 @@ class Lane(Generic[Given]):
 
     def stop(self) -> None:
         """Let the threads go once they are done; what waits in the line is dropped."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        with suppress(Empty):
+            while True:
+                self._line.get_nowait()
+        for _ in self._threads:
+            self._line.put(None)

@@ -1,0 +1,107 @@
+"""Lanes of threads: all that is taken is answered on the loop, and a thread rests when it may."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from accounts.lanes import Lane
+
+
+def new_lane(rest: Callable[[], None] = lambda: None, **limits: float) -> Lane[int]:
+    given = {"threads": 2, "waiting": 10, "patience_s": 60.0, **limits}
+    return Lane(
+        asyncio.get_running_loop(),
+        name="test",
+        threads=int(given["threads"]),
+        waiting=int(given["waiting"]),
+        patience_s=given["patience_s"],
+        late=-1,
+        rest=rest,
+    )
+
+
+async def answered(lane: Lane[int], works: list[Callable[[], int]]) -> list[int]:
+    loop = asyncio.get_running_loop()
+    futures: list[asyncio.Future[int]] = []
+    for work in works:
+        future = loop.create_future()
+        futures.append(future)
+        assert lane.take(work, future.set_result)
+    return await asyncio.wait_for(asyncio.gather(*futures), 60)
+
+
+def test_threads_rest_when_nobody_waits_and_not_before() -> None:
+    rested: list[int] = []
+    resting = threading.Event()
+
+    def rest() -> None:
+        rested.append(threading.get_ident())
+        resting.set()
+
+    async def run() -> None:
+        lane = new_lane(rest, threads=1)
+        begun, go_on = threading.Event(), threading.Event()
+
+        def first() -> int:
+            begun.set()
+            go_on.wait(60)
+            return 0
+
+        def others() -> int:
+            return len(rested)
+
+        loop = asyncio.get_running_loop()
+        answers = asyncio.create_task(answered(lane, [first, others, others, others]))
+        await loop.run_in_executor(None, begun.wait, 60)
+        before = len(rested)
+        resting.clear()
+        go_on.set()
+        assert await answers == [0, before, before, before]
+        assert lane.jobs == 0
+        await loop.run_in_executor(None, resting.wait, 60)
+        assert len(rested) == before + 1
+        lane.stop()
+
+    asyncio.run(run())
+
+
+def test_a_full_line_takes_nothing_and_what_waited_too_long_is_not_begun() -> None:
+    async def run() -> None:
+        go_on = threading.Event()
+        lane = new_lane(threads=1, waiting=1)
+        waiting = asyncio.create_task(answered(lane, [lambda: int(go_on.wait(60)), lambda: 2]))
+        await asyncio.sleep(0)
+        assert not lane.take(lambda: 3, lambda _: None)
+        go_on.set()
+        assert await waiting == [1, 2]
+        assert await answered(new_lane(patience_s=-1.0), [lambda: 4]) == [-1]
+        lane.stop()
+
+    asyncio.run(run())
+
+
+def test_a_lane_that_stops_drops_who_waits_and_its_threads_end() -> None:
+    before = set(threading.enumerate())
+    finished: list[int] = []
+    go_on = threading.Event()
+
+    def first() -> int:
+        go_on.wait(60)
+        finished.append(1)
+        return 1
+
+    async def run() -> None:
+        begun = new_lane(threads=1)
+        begun.take(first, lambda _: None)
+        begun.take(lambda: finished.append(2) or 2, lambda _: None)
+        while begun._line.qsize() > 1:
+            await asyncio.sleep(0)
+        begun.stop()
+
+    asyncio.run(run())
+    # The loop is closed by now: nobody is told.
+    go_on.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+    assert finished == [1]
+    assert set(threading.enumerate()) <= before
