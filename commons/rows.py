@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model
 from django_prometheus.db.common import ExportingCursorWrapper
 
@@ -36,11 +36,16 @@ def fetch_row(statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
     for long ones, whose planning takes longer than what they do. Parameters are sent apart from
     the text, so PostgreSQL must be able to tell their types from it.
     """
-    connection.validate_no_broken_transaction()
-    with connection.wrap_database_errors:
-        connection.ensure_connection()
-        with _cursor_class()(connection.connection) as cursor:
-            cursor.execute(statement, parameters, prepare=True)
+    database = connections[DEFAULT_DB_ALIAS]
+    database.validate_no_broken_transaction()
+    with database.wrap_database_errors:
+        database.ensure_connection()
+        with _cursor_class()(database.connection) as cursor:
+            try:
+                cursor.execute(statement, parameters, prepare=True)
+            except psycopg.errors.FeatureNotSupported:
+                # A migration has changed a column since this was planned: nothing was done.
+                cursor.execute(statement, parameters, prepare=False)
             row: tuple[Any, ...] = cursor.fetchone()
     return row
 

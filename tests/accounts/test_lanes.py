@@ -90,10 +90,14 @@ def test_a_lane_that_stops_drops_who_waits_and_its_threads_end() -> None:
         finished.append(1)
         return 1
 
+    def second() -> int:
+        finished.append(2)
+        return 2
+
     async def run() -> None:
         begun = new_lane(threads=1)
         begun.take(first, lambda _: None)
-        begun.take(lambda: finished.append(2) or 2, lambda _: None)
+        begun.take(second, lambda _: None)
         while begun._line.qsize() > 1:
             await asyncio.sleep(0)
         begun.stop()

@@ -15,8 +15,10 @@ from accounts import logins, passwords, services
 from accounts.errors import BadCredentialsError, BusyError, LockedError, UsernameTakenError
 from accounts.models import AuditEvent, Lockout, Session, User
 from accounts.tokens import token_hash
+from config import wiring
 from runtime.errors import DomainError
 from tests.accounts.conftest import PASSWORD, reopened
+from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.django_db
 REAL_HASHERS = [
@@ -178,6 +180,44 @@ def test_an_address_is_locked_for_all_accounts(ann, settings):
     with pytest.raises(LockedError):
         services.session_open(username="ann", password=PASSWORD, address="2001:db8::2")
     services.session_open(username="ann", password=PASSWORD, address="2001:db8:0:1::1")
+
+
+def test_who_is_locked_by_the_address_waits_for_that_and_nothing_is_counted(ann, settings):
+    settings.ACCOUNT_LOCKOUT_ADDRESS_FAILURES, settings.ACCOUNT_LOCKOUT_FIRST_S = 1, 30
+    fail("nobody", address="192.0.2.1")
+    with pytest.raises(LockedError) as error:
+        services.session_open(username="ann", password=PASSWORD, address="192.0.2.1")
+    assert 25 <= error.value.retry_after_s <= 30
+    assert not Lockout.objects.filter(subject="ann").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_address_that_is_locked_while_a_try_waits_for_it_gives_the_account_its_try_back(ann):
+    fail("ann", address="192.0.2.1")
+    lock = (
+        "UPDATE accounts_lockout SET locked_until = now() + interval '40 s' WHERE kind = 'address'"
+    )
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with wiring.connect() as other, ThreadPoolExecutor(1) as thread:
+        with other.transaction():
+            other.execute(lock)
+            trying = thread.submit(
+                in_threads,
+                1,
+                lambda _: services.session_open(
+                    username="ann", password=PASSWORD, address="192.0.2.1"
+                ),
+            )
+            with wiring.connect() as third:
+                wait_until(
+                    lambda: third.execute(waiting).fetchone() != (0,),
+                    timeout_s=30,
+                    what="the try waits",
+                )
+        [error] = trying.result(30)
+    assert isinstance(error, LockedError)
+    assert 35 <= error.retry_after_s <= 40
+    assert Lockout.objects.get(kind="account").failures == 1
 
 
 def test_success_gives_an_address_one_try_back_not_all(ann, settings):
