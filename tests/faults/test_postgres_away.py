@@ -1,6 +1,7 @@
 """Without PostgreSQL reads go on from memory and writes are refused; then all is as before."""
 
 import os
+import secrets
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,28 @@ def test_writes_are_refused_and_reads_go_on_while_postgres_is_gone(
             lambda: request(victim.port, "GET", "/readyz").status == 200,
             timeout_s=60,
             what="the api is ready again",
+        )
+
+
+def test_logins_are_refused_while_postgres_is_gone_and_go_on_behind_it(victim: Stack) -> None:
+    body = {"username": f"u{secrets.token_hex(10)}", "password": "correct horse"}
+    assert request(victim.port, "POST", "/api/v1/users/register", body=body).status == 201
+
+    def log_in(_: int) -> Reply:
+        return request(victim.port, "POST", "/api/v1/users/login", body=body)
+
+    with ThreadPoolExecutor(12) as clients:
+        assert {reply.status for reply in clients.map(log_in, range(12))} == {200}
+        with killed(victim, "postgres"):
+            for reply in clients.map(log_in, range(12)):
+                assert reply.status == 503, reply
+                assert int(reply.headers["Retry-After"]) > 0
+                assert reply.body["msg"]
+        wait_until(lambda: answers(victim), timeout_s=30, what="PostgreSQL is back")
+        wait_until(
+            lambda: {reply.status for reply in clients.map(log_in, range(12))} == {200},
+            timeout_s=RECOVERED_WITHIN_S,
+            what="everybody can log in again",
         )
 
 
