@@ -1,4 +1,4 @@
-"""The hot handlers: `POST /increment`, `POST /increment/batch` and `GET /counters`.
+"""The hot handlers: `POST /increment`, `POST /increment/batch`, `GET /counters` and one counter.
 
 What arrives is decoded and checked once, handed over, and answered when it is safe; nothing here
 waits. A body is not asked for its content type: what is no JSON is refused as such.
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from counters.payload import ITEM_BYTES
-from counters.queries import InvalidQuestionError, parse_keys
+from counters.queries import InvalidQuestionError, parse_key, parse_keys
 from counters.records import (
     Batch,
     InvalidIncrementError,
@@ -93,7 +93,7 @@ def _keyed_bytes(keyed: Keyed) -> int:
 
 
 class TotalsDoor:
-    """The hot handler of many totals."""
+    """The hot handlers of totals."""
 
     def __init__(self, read: ReadTotals, hand_over: HandOver) -> None:
         self._read = read
@@ -107,3 +107,12 @@ class TotalsDoor:
             reply(error_answer(400, str(error)))
             return
         self._hand_over(lambda: Answer(200, _encode({"counters": self._read(keys)})), reply)
+
+    def total(self, request: HotRequest, reply: Reply) -> None:
+        """200 with the total of the counter that the path names; 400 unless it is a key, 503."""
+        try:
+            key = parse_key(request.item.decode(errors="replace"))
+        except InvalidQuestionError as error:
+            reply(error_answer(400, str(error)))
+            return
+        self._hand_over(lambda: Answer(200, _encode(self._read([key])[0])), reply)

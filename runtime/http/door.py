@@ -62,7 +62,7 @@ class Door:
         self.tick = 0
         self.draining = False
         # `GET <path>` -> route, for the shortcut that reads the request line itself.
-        self.lines = {b"%b %b" % (route.method, route.path): route for route in routes}
+        self.lines = {b"%b %b" % (route.method, route.path): route for route in routes.exact()}
         # Header blocks that announce a body. Those that do not are kept by each connection, which
         # compares faster than it can look up.
         self.lessons: dict[bytes, Lesson] = {}

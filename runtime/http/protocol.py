@@ -299,7 +299,8 @@ class FastPathProtocol(HotConnection):
         elif isinstance(route, WriteRoute):
             body, self._body = b"".join(self._body), []
             client = self.client[0] if self.client else ""
-            self._enqueue_write(route, HotRequest(self._query, body, self.headers, client))
+            item = self.url.partition(b"?")[0].rpartition(b"/")[2]
+            self._enqueue_write(route, HotRequest(self._query, body, self.headers, client, item))
         elif self._turns or self._blocked():
             self._turns.append(ReadTurn(route, self._query, self._last))
         else:

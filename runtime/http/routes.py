@@ -17,13 +17,14 @@ class HotRequest(NamedTuple):
     """What a durable write or a later read gets to see.
 
     `headers` are as they came, names in lower case; `client` is the peer's address, empty when
-    unknown.
+    unknown; `item` is the path's last segment where the route has one for each of them.
     """
 
     query: bytes
     body: bytes
     headers: list[tuple[bytes, bytes]]
     client: str
+    item: bytes = b""
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the header (name in lower case), or None. The first one, if repeated."""
@@ -83,10 +84,11 @@ Route = ReadRoute | WriteRoute
 
 
 class RouteTable:
-    """Hot routes by method and exact raw path."""
+    """Hot routes by method and raw path: the exact one, or all but its last segment."""
 
     def __init__(self) -> None:
         self._routes: dict[tuple[bytes, bytes], Route] = {}
+        self._items: dict[tuple[bytes, bytes], Route] = {}
 
     def read(self, method: bytes, path: bytes, handler: HotRead) -> None:
         """Add a read; ValueError if the route is taken or not written as it arrives."""
@@ -104,17 +106,39 @@ class RouteTable:
         """Add a later read; ValueError if the route is taken or not written as it arrives."""
         self._add(WriteRoute(method, path, handler, takes_body=False))
 
+    def items(self, method: bytes, path: bytes, name: bytes, handler: HotWrite) -> None:
+        """Add a later read of each item below `path`, which ends in a slash; metrics call them all
+        by `name`. ValueError as above.
+        """
+        route = WriteRoute(method, path + name, handler, takes_body=False)
+        self._put(self._items, (method, path), route)
+
     def _add(self, route: Route) -> None:
-        key = (route.method, route.path)
-        if key in self._routes:
+        self._put(self._routes, (route.method, route.path), route)
+
+    def _put(
+        self, routes: dict[tuple[bytes, bytes], Route], key: tuple[bytes, bytes], route: Route
+    ) -> None:
+        _, path = key
+        if key in routes:
             raise ValueError(f"{key!r} is added twice")
-        if not route.path.startswith(b"/") or any(byte in route.path for byte in b"?#% "):
-            raise ValueError(f"{route.path!r} cannot be matched as it arrives")
-        self._routes[key] = route
+        if not path.startswith(b"/") or any(byte in path for byte in b"?#% "):
+            raise ValueError(f"{path!r} cannot be matched as it arrives")
+        routes[key] = route
 
     def find(self, method: bytes, path: bytes) -> Route | None:
         """The route of this method and raw path."""
-        return self._routes.get((method, path))
+        route = self._routes.get((method, path))
+        if route is None and self._items:
+            place = path.rfind(b"/") + 1
+            # What is written otherwise than it is meant is the framework's to read.
+            if place < len(path) and b"%" not in path:
+                route = self._items.get((method, path[:place]))
+        return route
+
+    def exact(self) -> Iterator[Route]:
+        """Those whose path is the whole of it."""
+        return iter(list(self._routes.values()))
 
     def __iter__(self) -> Iterator[Route]:
-        return iter(list(self._routes.values()))
+        return iter([*self._routes.values(), *self._items.values()])

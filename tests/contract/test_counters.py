@@ -269,6 +269,9 @@ def test_a_total_says_how_far_it_goes(client):
     total = answer.json()
     assert list(total) == ["key", "value", "as_of"]
     assert (total["key"], total["value"]) == (key, 5)
+    # Django's own door, in the same form.
+    plain = client.get(f"/%63ounters/{key}").json()
+    assert (list(plain), plain["key"], plain["value"]) == (list(total), key, 5)
     as_of = datetime.fromisoformat(total["as_of"])
     assert as_of.tzinfo is not None
     assert before - timedelta(seconds=1) <= as_of <= datetime.now(UTC)

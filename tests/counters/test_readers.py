@@ -86,3 +86,17 @@ def test_totals_in_the_order_asked_for():
     found = [UUID(each["key"]) for each in msgspec.json.decode(good.body)["counters"]]
     assert found == [keys[1], keys[0]]
     assert (bad.status, bad.body) == (400, b'{"msg":"key: must be a UUID"}')
+
+
+def test_one_total_by_the_paths_last_segment():
+    door = TotalsDoor(
+        lambda keys: [{"key": key, "value": 1} for key in keys],
+        lambda work, reply: reply(work()),
+    )
+    key = uuid4()
+    answers: list[Answer] = []
+    door.total(HotRequest(b"", b"", [], "", str(key).encode()), answers.append)
+    door.total(HotRequest(b"", b"", [], "", b"\xff"), answers.append)
+    good, bad = answers
+    assert msgspec.json.decode(good.body) == {"key": str(key), "value": 1}
+    assert (bad.status, bad.body) == (400, b'{"msg":"key: must be a UUID"}')

@@ -45,6 +45,12 @@ def whoami(request: HotRequest, reply: Reply) -> None:
     _later(request.query.count(b"later"), reply, answer)
 
 
+def thing(request: HotRequest, reply: Reply) -> None:
+    """A later read of the item that the path ends in."""
+    answer = Answer(200, json.dumps({"thing": request.item.decode("latin-1")}).encode())
+    _later(request.query.count(b"later"), reply, answer)
+
+
 def _later(turns: int, reply: Reply, answer: Answer) -> None:
     if turns == 0:
         reply(answer)
@@ -60,6 +66,7 @@ def table() -> RouteTable:
     routes.write(b"POST", b"/save", save)
     routes.write(b"POST", b"/choosy", save, usual=is_usual)
     routes.later(b"GET", b"/me", whoami)
+    routes.items(b"GET", b"/things/", b"{name}", thing)
     return routes
 
 
@@ -99,7 +106,8 @@ class App:
         unusual = route and route.usual and not is_usual(scope["query_string"], scope["headers"])
         if isinstance(route, WriteRoute) and not unusual:
             future = asyncio.get_running_loop().create_future()
-            request = HotRequest(scope["query_string"], body, scope["headers"], "")
+            item = scope["raw_path"].rpartition(b"/")[2]
+            request = HotRequest(scope["query_string"], body, scope["headers"], "", item)
             route.handler(request, future.set_result)
             answer: Answer = await future
             return answer

@@ -84,7 +84,8 @@ def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 METHODS = st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
 PATHS = st.sampled_from(
-    "/hot /hot /hot /save /me /slow /no /h%6ft //hot /hot/ * http://a/hot /hot;a /broken a:".split()
+    "/hot /hot /hot /save /me /things/a /slow /no /h%6ft //hot /hot/ * http://a/hot /hot;a /broken"
+    " a: /things/ /things/%61 /things/a/b".split()
 )
 ALL_QUERIES = ["", "?", "?a=1", "?bad", "?a=1&b=%20", "?a?b", "?a#b", "#?a", "?é", "? a"]
 ALL_VERSIONS = ["1.1", "1.0", "0.9", "2.0", "1.2", "1.1 ", "11"]
@@ -181,7 +182,9 @@ def unusual_requests(draw) -> bytes:
     method = draw(
         st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
     )
-    target = draw(st.sampled_from(["/hot", "/save", "/choosy", "/me"])) + draw(QUERIES)
+    target = draw(st.sampled_from(["/hot", "/save", "/choosy", "/me", "/things/a-1"])) + draw(
+        QUERIES
+    )
     line = f"{method} {target} HTTP/1.1"
     odd_lines = [
         f"{method} {target} HTTP/1.0",
@@ -336,7 +339,7 @@ def test_each_odd_target_and_version(method, query):
 @pytest.mark.parametrize("length", ["3", "03", "3 ", "+3", "0x3", "4", "", "7"])
 def test_each_odd_length(length):
     for body in ("", "abc", "abcd", "ab", "abc\r\n\r\n"):
-        for target in ("/save", "/save?later", "/me", "/hot"):
+        for target in ("/save", "/save?later", "/me", "/things/x", "/things/{name}", "/hot"):
             head = f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
             check_all_ways(f"{head}{body}".encode())
 
