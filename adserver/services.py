@@ -29,7 +29,18 @@ from adserver.records import (
     render,
 )
 from adserver.selectors import trimmable_changes
-from adserver.storing import LogRow, put_ads, put_log, rewrite_ads, version_and_ad
+from adserver.storing import (
+    LogRow,
+    Opened,
+    dropping,
+    open_catalog,
+    put_ads,
+    put_log,
+    putting,
+    rewrite_ads,
+    rewriting,
+)
+from commons.prepared import Call
 from runtime.errors import BusyError, ConflictError, NotFoundError
 
 # Any number no other advisory lock of the product uses.
@@ -39,10 +50,6 @@ CLOSE_BATCH = 1_000
 # A write that has stood in line for so long behind others gives up, rather than let a long import
 # take every connection and thread of the api.
 LOCK_WAIT_MS = 10_000
-_LOCK_SQL = """
-    SELECT pg_current_xact_id()::text, set_config('lock_timeout', %s, true),
-           pg_advisory_xact_lock(%s)
-"""
 _LIST_FIELDS = ("gender", "country", "platform")
 Operation = AdChange.Operation
 
@@ -70,9 +77,10 @@ class _Log:
     transaction is about, if it is about one.
     """
 
-    def __init__(self, actor: Actor, ad_id: UUID | None) -> None:
-        self.version, self._ad = version_and_ad(ad_id)
+    def __init__(self, actor: Actor, ad_id: UUID | None, *, begin: bool) -> None:
+        self.xid, self.version, self._ad = _open(ad_id, begin=begin)
         self._ad_id = ad_id
+        self._row_write: list[Call] = []
         self.at = timezone.now()
         self._actor = actor
         self._rows: list[LogRow] = []
@@ -102,10 +110,14 @@ class _Log:
         self.version += 1
         return self.version
 
+    def with_row(self, row: Call) -> None:
+        """Let the write of a single row go in one message with its entry."""
+        self._row_write = [row]
+
     def write(self) -> None:
         if not self._rows:
             return
-        put_log(self._rows)
+        put_log(self._rows, *self._row_write)
         last = self._rows[-1].version
         transaction.on_commit(lambda: publish_version(last))
 
@@ -117,27 +129,23 @@ def _writing(actor: Actor, ad_id: UUID | None = None) -> Iterator[_Log]:
     CatalogBusyError when the lock is not to be had within `LOCK_WAIT_MS`; UncertainError when
     PostgreSQL went away at the commit and did not come back to say how it ended.
     """
-    commits, written, xid = not connection.in_atomic_block, False, ""
+    commits, written = not connection.in_atomic_block, False
     try:
         with transaction.atomic():
-            xid = _lock()
-            log = _Log(actor, ad_id)
+            log = _Log(actor, ad_id, begin=commits)
             yield log
             log.write()
             written = True
     except OperationalError:
         # Inside an outer transaction nothing was committed yet.
-        if not (commits and written and was_committed(xid)):
+        if not (commits and written and was_committed(log.xid)):
             raise
         publish_version(log.version)
 
 
-def _lock() -> str:
-    """Take the catalog's lock; gives the transaction's number."""
+def _open(ad_id: UUID | None, *, begin: bool) -> Opened:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_LOCK_SQL, [f"{LOCK_WAIT_MS}ms", CATALOG_LOCK])
-            return str(cursor.fetchone()[0])
+        return open_catalog(ad_id, lock=CATALOG_LOCK, wait_ms=LOCK_WAIT_MS, begin=begin)
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise CatalogBusyError from error
@@ -170,7 +178,7 @@ def ad_create(*, fields: AdFields, actor: Actor) -> Ad:
     """Create an ad; `version` of the result is the catalog version that has it."""
     with _writing(actor) as log:
         ad = _new_ad(fields, log)
-        put_ads([ad])
+        log.with_row(putting(ad))
     return ad
 
 
@@ -187,14 +195,14 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
     with _writing(actor, ad_id) as log:
         ad = log.ad
         _refill(ad, change(fields_of(record_of(ad))), log)
-        rewrite_ads([ad])
+        log.with_row(rewriting(ad))
     return ad
 
 
 def ad_delete(*, ad_id: UUID, actor: Actor) -> int:
     """Delete an ad; gives the catalog version without it. AdNotFoundError when there is none."""
     with _writing(actor, ad_id) as log:
-        log.ad.delete()
+        log.with_row(dropping(log.ad))
         log.next_version()
         log.add(Operation.DELETE, ad_id, None)
     return log.version

@@ -1,8 +1,9 @@
 """The statements of a write of ads. For `adserver.services` only, inside its transaction.
 
-Plain SQL, since one change of an ad spent more than half of its time in Django's compiler: 3.5 ms
-of CPU, now 1.8. Many rows go in by COPY: 10 000 ads with their log entries take 1.0 s in place of
-bulk_create's 3.6, most of which PostgreSQL spends on the indexes. (On two shared cores.)
+Plain SQL: one change of an ad spent more than half of its time in Django's compiler. It is three
+messages, lock and read, row and entry, and the COMMIT. Many rows go in by COPY: 10 000 ads with
+their log entries take 1.0 s in place of bulk_create's 3.6, most of which PostgreSQL spends on the
+indexes. (On two shared cores.)
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,23 +12,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Model
 from psycopg import sql
 
 from adserver.models import Ad, AdChange
 from adserver.records import AdRecord
-from commons.rows import insert_row
+from commons.prepared import Call, Statement, run
 
 _AD_COLUMNS = (*AdRecord.__struct_fields__, "updated_at", "closed_at")
-# Both are of one moment, since one statement reads them.
-_VERSION_AND_AD_SQL = f"""
-    SELECT (SELECT coalesce(max(version), 0) FROM adserver_adchange), {", ".join(_AD_COLUMNS)}
-      FROM (SELECT) AS one LEFT JOIN adserver_ad ON id = %s
-"""  # noqa: S608
-_UPDATE_SQL = f"""
-    UPDATE adserver_ad SET ({", ".join(_AD_COLUMNS[1:])})
-         = ROW({", ".join(["%s"] * len(_AD_COLUMNS[1:]))}) WHERE id = %s
-"""  # noqa: S608
 
 
 class LogRow(NamedTuple):
@@ -42,22 +33,97 @@ class LogRow(NamedTuple):
     created_at: datetime
 
 
-def version_and_ad(ad_id: UUID | None) -> tuple[int, Ad | None]:
-    """The last version of the log, 0 when it is empty, and the ad, if there is one."""
-    with connection.cursor() as cursor:
-        cursor.execute(_VERSION_AND_AD_SQL, [ad_id])
-        version, *values = cursor.fetchone()
-    return version, None if values[0] is None else Ad.from_db(connection.alias, _AD_COLUMNS, values)
+_TAKE_LOCK = Statement(
+    "adserver_lock",
+    """
+    SELECT pg_current_xact_id()::text, set_config('lock_timeout', $1, true),
+           pg_advisory_xact_lock($2)
+    """,
+    has_row=True,
+)
+# Version and ad are of one moment, since one statement reads them.
+_READ = Statement(
+    "adserver_read",
+    f"""
+    SELECT (SELECT coalesce(max(version), 0) FROM adserver_adchange), {", ".join(_AD_COLUMNS)}
+      FROM (SELECT) AS one LEFT JOIN adserver_ad ON id = $1
+    """,  # noqa: S608
+    has_row=True,
+)
+
+
+def _places(count: int) -> str:
+    return ", ".join([f"${number}" for number in range(1, count + 1)])
+
+
+def _insert(name: str, table: str, columns: Sequence[str]) -> Statement:
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({_places(len(columns))})"  # noqa: S608
+    return Statement(name, statement)
+
+
+_PUT = _insert("adserver_put", "adserver_ad", _AD_COLUMNS)
+_LOG = _insert("adserver_log", "adserver_adchange", LogRow._fields)
+_REWRITE = Statement(
+    "adserver_rewrite",
+    f"UPDATE adserver_ad SET ({', '.join(_AD_COLUMNS)}) = ROW({_places(len(_AD_COLUMNS))})"  # noqa: S608
+    " WHERE id = $1",
+)
+_DROP = Statement("adserver_drop", "DELETE FROM adserver_ad WHERE id = $1")
+
+
+class Opened(NamedTuple):
+    """What a write finds once it has the lock: its transaction's number, the last version of the
+    log (0 when it is empty), and the ad that it is about, if there is one.
+    """
+
+    xid: str
+    version: int
+    ad: Ad | None
+
+
+def open_catalog(ad_id: UUID | None, *, lock: int, wait_ms: int, begin: bool) -> Opened:
+    """Take the catalog's lock for this transaction, which `begin` begins, and read what a write
+    starts from. Raises what Django raises when the lock is not to be had in time.
+    """
+    # Two statements: each sees what was committed when it began, so the second all of it.
+    (xid, *_), (version, *values) = run(
+        Call(_TAKE_LOCK, [f"{wait_ms}ms", lock]), Call(_READ, [ad_id]), begin=begin
+    )
+    ad = None if values[0] is None else Ad.from_db(connection.alias, _AD_COLUMNS, values)
+    return Opened(xid, version, ad)
+
+
+def putting(ad: Ad) -> Call:
+    """Insert an ad, all fields of which are set."""
+    return Call(_PUT, _values(ad))
+
+
+def rewriting(ad: Ad) -> Call:
+    """Put a changed ad in place of the old one, under the catalog's lock."""
+    return Call(_REWRITE, _values(ad))
+
+
+def dropping(ad: Ad) -> Call:
+    """Delete an ad, under the catalog's lock."""
+    return Call(_DROP, [ad.pk])
+
+
+def put_log(rows: Sequence[LogRow], *others: Call) -> None:
+    """Insert log entries, after the other statements. Raises what Django raises for a database
+    error.
+    """
+    if len(rows) == 1:
+        # One message, and nearly every write has one row.
+        run(*others, Call(_LOG, rows[0]))
+        return
+    if others:
+        run(*others)
+    _copy(AdChange._meta.db_table, LogRow._fields, rows)
 
 
 def put_ads(ads: Sequence[Ad]) -> None:
     """Insert ads, all fields of which are set. Raises what Django raises for a database error."""
-    _put(Ad, _AD_COLUMNS, [_values(ad) for ad in ads])
-
-
-def put_log(rows: Sequence[LogRow]) -> None:
-    """Insert log entries. Raises what Django raises for a database error."""
-    _put(AdChange, LogRow._fields, rows)
+    _copy(Ad._meta.db_table, _AD_COLUMNS, [_values(ad) for ad in ads])
 
 
 def rewrite_ads(ads: Sequence[Ad]) -> None:
@@ -66,9 +132,7 @@ def rewrite_ads(ads: Sequence[Ad]) -> None:
     An UPDATE of each kept the lock for 1 ms an ad, DELETE and COPY of all keep it for 0.15 ms.
     """
     if len(ads) == 1:
-        ad_id, *values = _values(ads[0])
-        with connection.cursor() as cursor:
-            cursor.execute(_UPDATE_SQL, [*values, ad_id])
+        run(rewriting(ads[0]))
     else:
         Ad.objects.filter(pk__in=[ad.pk for ad in ads]).delete()
         put_ads(ads)
@@ -76,14 +140,6 @@ def rewrite_ads(ads: Sequence[Ad]) -> None:
 
 def _values(ad: Ad) -> tuple[Any, ...]:
     return tuple([getattr(ad, name) for name in _AD_COLUMNS])
-
-
-def _put(model: type[Model], columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
-    if len(rows) == 1:
-        # Three messages less than a COPY, and nearly every write has one row.
-        insert_row(model, dict(zip(columns, rows[0], strict=True)))
-    else:
-        _copy(model._meta.db_table, columns, rows)
 
 
 def _copy(table: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:

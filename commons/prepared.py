@@ -1,0 +1,68 @@
+"""For the few writes that are made all day: statements that PostgreSQL parses and plans once a
+connection, several of them in one message. Through Django's connection: its transactions, errors
+and metrics.
+
+What a change of an ad costs PostgreSQL is mostly planning, and then round trips, of which each
+costs both sides a system call and a sleep. psycopg's pipeline spares the sleeps, too, but not our
+CPU: 1.2 ms a change, as much as without.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from django.db import connection
+
+
+class Statement(NamedTuple):
+    """One statement. `name` is nobody else's in the product, the values are `$1`, `$2` and so on,
+    and `has_row` says that it gives a row.
+    """
+
+    name: str
+    sql: str
+    has_row: bool = False
+
+
+class Call(NamedTuple):
+    """A statement with its values."""
+
+    statement: Statement
+    values: Sequence[Any]
+
+
+_prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
+def run(*calls: Call, begin: bool = False) -> list[tuple[Any, ...]]:
+    """Run the statements, each as if sent by itself, in one round trip; gives the rows of those
+    that have one. Raises what Django raises for a database error.
+
+    With `begin` the transaction is begun in the same message: only right inside an outermost
+    `atomic`, before anything else was sent.
+    """
+    with connection.cursor() as cursor:
+        if begin:
+            # Or psycopg would send a BEGIN of its own first. Django, which has no part in that,
+            # commits or rolls back what is open.
+            connection.connection.autocommit = True
+        known = _prepared.setdefault(connection.connection, set())
+        for name, sql, _ in (call.statement for call in calls):
+            if name not in known:
+                cursor.execute(f"PREPARE {name} AS {sql}")
+                known.add(name)
+        message = ["BEGIN"] if begin else []
+        message += [_execution(call.statement.name, len(call.values)) for call in calls]
+        cursor.execute("; ".join(message), [value for call in calls for value in call.values])
+        if begin:
+            cursor.nextset()
+        rows = []
+        for call in calls:
+            if call.statement.has_row:
+                rows.append(cursor.fetchone())
+            cursor.nextset()
+    return rows
+
+
+def _execution(name: str, count: int) -> str:
+    return f"EXECUTE {name} ({', '.join(['%s'] * count)})" if count else f"EXECUTE {name}"
