@@ -2,25 +2,28 @@
 value that visitors bring, as the blocks find ads by bit sets of ads.
 """
 
-from itertools import compress
+from functools import reduce
+from itertools import compress, repeat
+from operator import or_
 
 from adserver.blocks import NOBODY
 from adserver.segments import Segment
-from adserver.targeting import EVERYBODY, FIELD_MASKS, bit_flags
+from adserver.targeting import EVERYBODY, FIELD_MASKS, bit_flags, value_positions
 
 
 class Audiences:
     """The segments in memory, each in a slot of its own; the first in goes out first.
 
-    Per attribute the slots of the segments that give no value for it, and per value of those that
-    give it. Segments that no ad fits (an age beyond all ads') are in none of these sets.
+    The slots of all segments, per attribute of those that give no value for it, and per value of
+    those that give it. Segments that no ad fits (an age beyond all ads') are in none of these sets.
     """
 
-    __slots__ = ("_given", "_next", "_not_given", "segments")
+    __slots__ = ("_anybody", "_given", "_next", "_not_given", "segments")
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self._next = 0
+        self._anybody = 0
         self._not_given = [0] * len(FIELD_MASKS)
         self._given: list[dict[int, int]] = [{} for _ in FIELD_MASKS]
 
@@ -50,6 +53,7 @@ class Audiences:
         if NOBODY in given:
             return
         flag = 1 << slot
+        self._anybody ^= flag
         for field, sets in enumerate(self._given):
             if (position := given.get(field)) is None:
                 self._not_given[field] ^= flag
@@ -60,15 +64,12 @@ class Audiences:
 
     def concerned(self, mask: int, *, most: int) -> list[Segment] | None:
         """The segments that an ad of this mask fits; None when they are more than `most`."""
-        found = -1
+        found = self._anybody
         for field, sets in enumerate(self._given):
-            fits = self._not_given[field]
             accepted = mask & FIELD_MASKS[field]
-            everybody = accepted == EVERYBODY[field]
-            for position, slots in sets.items():
-                if everybody or accepted >> position & 1:
-                    fits |= slots
-            found &= fits
+            if accepted != EVERYBODY[field]:
+                fit = map(sets.get, value_positions(accepted), repeat(0))
+                found &= reduce(or_, fit, self._not_given[field])
         if found.bit_count() > most:
             return None
         return list(compress(self.segments, bit_flags(found)))

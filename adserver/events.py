@@ -5,7 +5,7 @@ again replays what concerns it and passes over the rest.
 from itertools import compress
 
 from adserver.blocks import Conditions, Entry
-from adserver.targeting import EVERYBODY, FIELD_MASKS, bit_flags, bit_positions
+from adserver.targeting import EVERYBODY, FIELD_MASKS, bit_flags, value_positions
 
 ENTERED, LEFT, REWRITTEN = 1, -1, 0
 
@@ -35,7 +35,7 @@ class Events:
             if accepted == EVERYBODY[field]:
                 self._everybody[field] |= flag
                 continue
-            for position in bit_positions(accepted):
+            for position in value_positions(accepted):
                 self._sets[position] = self._sets.get(position, 0) | flag
         self.entries.append((change, entry))
 

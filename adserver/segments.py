@@ -108,16 +108,27 @@ def follow(
     left as ones that have seen nothing: reading them again is for whoever asks for them.
     """
     key = entry.key
+    if change == REWRITTEN:
+        _rewrite([each for each in segments if key <= each.reach], entry, since=since, seen=seen)
+        return
     for segment in segments:
         if segment.seen < since:
             continue
         within = key <= segment.reach
-        if not within and change == REWRITTEN:
-            continue
         segment.seen = -1
         segment.total += change
         if within:
             segment.work_in(change, entry)
-        changed = change != REWRITTEN and (within or segment.total == len(segment.keys))
+        changed = within or segment.total == len(segment.keys)
         if not changed or segment.settle():
             segment.seen = seen
+
+
+def _rewrite(segments: Iterable[Segment], entry: Entry, *, since: int, seen: int) -> None:
+    """Put an ad's new contents into the fronts that it is in."""
+    key, json = entry.key, entry.json
+    for segment in segments:
+        if segment.seen >= since:
+            # Who took the old contents finds the old number before and after, or asks again.
+            segment.seen = seen
+            segment.front[bisect_left(segment.keys, key)] = json

@@ -5,6 +5,8 @@ visitor's need has the bits of the values given. The ad fits when `mask & need =
 attribute that is not given needs nothing, and an ad's empty list accepts every value.
 """
 
+from functools import lru_cache
+
 from adserver.countries import COUNTRIES
 from adserver.records import AGE_MAX, AGE_MIN, GENDERS, PLATFORMS, AdFields, AdRecord, epoch_us
 
@@ -87,6 +89,12 @@ def bit_positions(mask: int) -> list[int]:
         positions.append(low.bit_length() - 1)
         mask ^= low
     return positions
+
+
+@lru_cache(maxsize=2048)
+def value_positions(accepted: int) -> tuple[int, ...]:
+    """As `bit_positions`, remembered: ads make few different choices of one attribute."""
+    return tuple(bit_positions(accepted))
 
 
 def bit_flags(mask: int) -> bytes:

@@ -23,7 +23,8 @@ def noted(transactional_db):
 def statements() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'test_%%'", [])
-        return cursor.fetchone()[0]
+        (count,) = cursor.fetchone()
+    return int(count)
 
 
 def test_each_row_is_given_in_order(noted):
