@@ -1,9 +1,12 @@
 """Hints over Redis pub/sub: "something newer exists". Losing one costs time, never truth."""
 
+import os
 import time
 from collections.abc import Callable
+from threading import Lock
 
 import redis
+from redis.connection import ConnectionInterface
 
 _CONNECT_TIMEOUT_S = 0.5
 _SOCKET_TIMEOUT_S = 0.5
@@ -22,28 +25,61 @@ def _client(url: str) -> redis.Redis:
 
 
 class Publisher:
-    """Sends hints on one channel. Never raises: the truth is already committed elsewhere."""
+    """Sends hints on one channel. Never raises: the truth is already committed elsewhere.
+
+    On one connection that it keeps: taking one from redis-py's pool and giving it back costs as
+    much again as the hint, 60 µs.
+    """
 
     def __init__(self, url: str, channel: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = _client(url)
+        self._pool = _client(url).connection_pool
         self._channel = channel
         self._clock = clock
         self._paused_until_s = 0.0
+        self._lock = Lock()
+        self._connection: ConnectionInterface | None = None
+        self._pid = 0
 
     def publish(self, message: str) -> bool:
         """Whether Redis took the hint."""
-        if self._clock() < self._paused_until_s:
-            return False
-        try:
-            self._client.publish(self._channel, message)
-        except (redis.RedisError, OSError):
-            self._paused_until_s = self._clock() + _PAUSE_S
-            return False
+        # Who waits here for a Redis that does not answer need not try it afterwards.
+        with self._lock:
+            if self._clock() < self._paused_until_s:
+                return False
+            try:
+                self._send(message)
+            except (redis.RedisError, OSError):
+                self._drop()
+                self._paused_until_s = self._clock() + _PAUSE_S
+                return False
         return True
 
+    def _send(self, message: str) -> None:
+        if self._connection is not None and self._pid == os.getpid():
+            try:
+                self._ask(self._connection, message)
+            except redis.ConnectionError:
+                # Redis was started anew since the last hint.
+                self._drop()
+            else:
+                return
+        self._connection, self._pid = self._pool.make_connection(), os.getpid()
+        self._ask(self._connection, message)
+
+    def _ask(self, connection: ConnectionInterface, message: str) -> None:
+        connection.send_command("PUBLISH", self._channel, message)  # type: ignore[no-untyped-call]
+        connection.read_response()
+
+    def _drop(self) -> None:
+        """Close the connection: an answer that is still to come must not be taken for the next."""
+        if self._connection is not None:
+            self._connection.disconnect()  # type: ignore[no-untyped-call]
+            self._connection = None
+
     def stop(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close the connection."""
+        with self._lock:
+            self._drop()
 
 
 class Subscriber:

@@ -86,14 +86,38 @@ def test_without_redis_the_publisher_tries_once_and_then_pauses(monkeypatch) -> 
     now = 100.0
     tries: list[int] = []
     publisher = Publisher(NOWHERE, CHANNEL, clock=lambda: now)
-    real = publisher._client.publish
+    real = publisher._pool.make_connection
 
-    def counted(channel: str, message: str) -> object:
+    def counted() -> object:
         tries.append(1)
-        return real(channel, message)
+        return real()
 
-    monkeypatch.setattr(publisher._client, "publish", counted)
+    monkeypatch.setattr(publisher._pool, "make_connection", counted)
     for now in (100.0, 100.5, 100.99, 101.01, 101.5):  # noqa: B007
         assert not publisher.publish("1")
     assert len(tries) == 2
     publisher.stop()
+
+
+def test_a_hint_after_the_connection_was_cut_arrives(
+    subscriber: Subscriber, publisher: Publisher
+) -> None:
+    subscriber.wait(60)
+    assert publisher.publish("1")
+    assert subscriber.wait(60)
+    kept = publisher._connection
+    assert kept is not None
+    kept.send_command("CLIENT", "ID")  # type: ignore[no-untyped-call]
+    with redis.Redis.from_url(settings.REDIS_URL) as connection:
+        connection.client_kill_filter(_id=str(kept.read_response()))
+    assert publisher.publish("2")
+    assert subscriber.wait(60)
+
+
+def test_a_forked_process_has_a_connection_of_its_own(publisher: Publisher, monkeypatch) -> None:
+    assert publisher.publish("1")
+    parents = publisher._connection
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert publisher.publish("2")
+    assert publisher._connection is not parents
+    assert publisher._pid == -1
