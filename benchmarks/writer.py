@@ -5,9 +5,10 @@ environment names. Prints one JSON object: writes, the rate that was reached, an
 milliseconds from a commit until all of several connections, spread over the workers, show it.
 """
 
-import http.client
 import json
 import random
+import re
+import socket
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,14 +21,20 @@ CONNECTIONS = 8
 FOLLOWED_EVERY = 20
 _LOOK_EVERY_S = 0.01
 _GIVE_UP_S = 10.0
+_LOOK = b"GET /api/v1/ad?limit=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_VERSION = re.compile(rb"\r\nx-catalog-version: *(\d+)", re.IGNORECASE)
 
 
 class Watch:
-    """Connections to the pool; with eight of them, hardly ever all to the same worker."""
+    """Connections to the pool; with eight of them, hardly ever all to the same worker.
+
+    On plain sockets: with http.client the looks cost this process as much as the writes.
+    """
 
     def __init__(self, port: int) -> None:
         self._connections = [
-            http.client.HTTPConnection("127.0.0.1", port, timeout=5) for _ in range(CONNECTIONS)
+            socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(CONNECTIONS)
         ]
 
     def seconds_until(self, version: int) -> float:
@@ -41,11 +48,21 @@ class Watch:
         return time.monotonic() - started_s
 
     @staticmethod
-    def _version(connection: http.client.HTTPConnection) -> int:
-        connection.request("GET", "/api/v1/ad?limit=1")
-        answer = connection.getresponse()
-        answer.read()
-        return int(answer.headers["X-Catalog-Version"])
+    def _version(connection: socket.socket) -> int:
+        connection.sendall(_LOOK)
+        answer, length = b"", 1
+        while len(answer) < length:
+            answer += connection.recv(65_536)
+            head, ended, _ = answer.partition(b"\r\n\r\n")
+            length = len(head) + 4 + _number(_LENGTH, head) if ended else len(answer) + 1
+        return _number(_VERSION, answer)
+
+
+def _number(pattern: re.Pattern[bytes], answer: bytes) -> int:
+    found = pattern.search(answer)
+    if found is None:
+        raise ValueError(f"not what a visitor is answered: {answer[:200]!r}")
+    return int(found[1])
 
 
 def write(port: int, rate_per_s: int, duration_s: float) -> dict[str, object]:

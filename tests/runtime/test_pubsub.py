@@ -107,7 +107,7 @@ def test_a_hint_after_the_connection_was_cut_arrives(
     assert subscriber.wait(60)
     kept = publisher._connection
     assert kept is not None
-    kept.send_command("CLIENT", "ID")  # type: ignore[no-untyped-call]
+    kept.send_command("CLIENT", "ID")
     with redis.Redis.from_url(settings.REDIS_URL) as connection:
         connection.client_kill_filter(_id=str(kept.read_response()))
     assert publisher.publish("2")
