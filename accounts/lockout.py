@@ -14,7 +14,8 @@ from django.db.models.functions import Now
 
 from accounts.errors import LockedError
 from accounts.models import Lockout, User
-from commons.rows import columns_of, fetch_row, row_of
+from commons.prepared import Named, fetch
+from commons.rows import columns_of, row_of
 from runtime.addresses import limited_as
 
 ACCOUNT, ADDRESS = Lockout.Kind.ACCOUNT.value, Lockout.Kind.ADDRESS.value
@@ -24,7 +25,9 @@ _FORGOTTEN = "l.last_failure_at < clock_timestamp() - %(forget)s::float8 * inter
 _MOST = "CASE l.kind WHEN 'account' THEN %(account_most)s::int ELSE %(address_most)s::int END"
 # The rows in this order for everybody, so that two tries never wait for each other; nothing is
 # written about either when one of them is locked. Whose account it is comes along: one round trip.
-_RESERVE = f"""
+_RESERVE = Named.of(
+    "accounts_reserve",
+    f"""
 WITH reserved AS (
     INSERT INTO accounts_lockout AS l (kind, subject, failures, last_failure_at, locked_until)
     SELECT kind, subject, 1, clock_timestamp(),
@@ -56,7 +59,8 @@ SELECT account.kind, account.locked_until, address.kind, address.locked_until,
   LEFT JOIN reserved AS account ON account.kind = 'account'
   LEFT JOIN reserved AS address ON address.kind = 'address'
   LEFT JOIN accounts_user ON accounts_user.username_key = %(account)s::text
-"""  # noqa: S608
+""",  # noqa: S608
+)
 # Two steps of a statement: the account's failures are forgotten, the address gets its try back. In
 # the order in which tries are reserved, which `FROM forgotten` sees to.
 FORGIVING = """
@@ -72,7 +76,7 @@ forgotten AS (
     WHERE kind = 'address' AND subject = %(forgiven_address)s
 )
 """
-_FORGIVE = f"WITH {FORGIVING} SELECT 1"
+_FORGIVE = Named.of("accounts_forgive", f"WITH {FORGIVING} SELECT 1")
 _GIVE_BACK = """
 UPDATE accounts_lockout SET
     failures = greatest(failures - 1, 0),
@@ -122,7 +126,7 @@ def attempt_succeeded(attempt: Attempt) -> None:
     and no more: else whoever has one account could try on without end.
     """
     if attempt is not NO_ATTEMPT:
-        fetch_row(_FORGIVE, forgiving(attempt))
+        fetch(_FORGIVE, forgiving(attempt))
 
 
 def forgiving(attempt: Attempt) -> dict[str, Any]:
@@ -171,7 +175,7 @@ def _reserve(
         "longest": settings.ACCOUNT_LOCKOUT_LONGEST_S,
         "forget": settings.ACCOUNT_LOCKOUT_FORGET_S,
     }
-    account, account_until, address, address_until, *user = fetch_row(_RESERVE, parameters)
+    account, account_until, address, address_until, *user = fetch(_RESERVE, parameters)
     reserved = {account: account_until, address: address_until}
     reserved.pop(None, None)
     exists = ACCOUNT in subjects and user[0] is not None

@@ -2,14 +2,12 @@
 would take most of their time. Through Django's connection: its transactions, errors and metrics.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-import psycopg
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import connection
 from django.db.models import Model
-from django_prometheus.db.common import ExportingCursorWrapper
 
 Found = TypeVar("Found", bound=Model)
 
@@ -31,25 +29,6 @@ def insert_row(model: type[Model], values: dict[str, Any]) -> None:
         cursor.execute(_insert(model, tuple(values)), tuple(values.values()))
 
 
-def fetch_row(statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The first row of a statement that gives one, and that PostgreSQL plans once a connection:
-    for long ones, whose planning takes longer than what they do. Parameters are sent apart from
-    the text, so PostgreSQL must be able to tell their types from it.
-    """
-    database = connections[DEFAULT_DB_ALIAS]
-    database.validate_no_broken_transaction()
-    with database.wrap_database_errors:
-        database.ensure_connection()
-        with _cursor_class()(database.connection) as cursor:
-            try:
-                cursor.execute(statement, parameters, prepare=True)
-            except psycopg.errors.FeatureNotSupported:
-                # A migration has changed a column since this was planned: nothing was done.
-                cursor.execute(statement, parameters, prepare=False)
-            row: tuple[Any, ...] = cursor.fetchone()
-    return row
-
-
 def columns_of(model: type[Model]) -> str:
     """All columns of the model, of the table by that alias, as `row_of` takes their values."""
     return ", ".join([f'{model._meta.db_table}."{f.column}"' for f in model._meta.concrete_fields])
@@ -67,12 +46,6 @@ def insertion(model: type[Model], columns: Sequence[str], *, prefix: str) -> str
     names = ", ".join([f'"{column}"' for column in columns])
     places = ", ".join([f"%({prefix}{column})s" for column in columns])
     return f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({places})'  # noqa: S608
-
-
-@cache
-def _cursor_class() -> Any:
-    """A cursor that has PostgreSQL fill in the parameters, and is counted as Django's are."""
-    return ExportingCursorWrapper(psycopg.Cursor, connection.alias, connection.vendor)
 
 
 @cache

@@ -110,8 +110,6 @@ def database(url: str) -> dict[str, Any]:
             "keepalives_count": 2,
             "tcp_user_timeout": 15_000,
             "application_name": "adhouse",
-            # Only for `commons.rows.fetch_row`: what Django sends is never prepared.
-            "prepare_threshold": 5,
         }
     )
     return config

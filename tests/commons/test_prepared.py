@@ -1,9 +1,17 @@
 """Prepared statements in one message do what they do one by one."""
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    InternalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 
-from commons.prepared import Call, Statement, run
+from commons.prepared import Call, Named, Statement, fetch, run
+from config import wiring
 
 ADD = Statement("test_add", "SELECT $1::int + $2::int", has_row=True)
 NOTE = Statement("test_note", "INSERT INTO noted (what, at) VALUES ($1, $2)")
@@ -56,3 +64,48 @@ def test_one_that_fails_leaves_nothing_of_the_transaction(noted):
         run(Call(NOTE, ["a", []]), Call(NOTE, [None, []]), begin=True)
     assert run(Call(COUNT, [])) == [(0,)]
     assert statements() == 2
+
+
+def test_values_have_names(noted):
+    both = Named.of("test_both", "SELECT %(a)s::int - %(b)s::int + %(a)s::int, 7 %% 4, '%%'")
+    assert fetch(both, {"b": 1, "a": 10, "more": None}) == (19, 3, "%")
+    assert statements() == 1
+
+
+def test_a_rollback_keeps_what_is_prepared(noted):
+    for _ in range(3):
+        with transaction.atomic():
+            assert run(Call(ADD, [1, 2]), begin=True) == [(3,)]
+            transaction.set_rollback(True)
+        assert run(Call(ADD, [3, 4])) == [(7,)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_prepared_statement_survives_a_migration_of_its_columns():
+    def change(statement):
+        # By another process: this one does not notice.
+        with wiring.connect() as other:
+            other.execute(statement)
+
+    change("CREATE TABLE narrow (name varchar(5))")
+    try:
+        change("INSERT INTO narrow VALUES ('ann')")
+        named = Named.of("test_narrow", "SELECT name FROM narrow")
+        assert fetch(named, {}) == ("ann",)
+        change("ALTER TABLE narrow ALTER name TYPE varchar(50)")
+        for _ in range(2):
+            assert fetch(named, {}) == ("ann",)
+    finally:
+        change("DROP TABLE narrow")
+
+
+@pytest.mark.django_db
+def test_the_errors_of_a_fetched_row_are_django_s():
+    with pytest.raises(DataError), transaction.atomic():
+        fetch(Named.of("test_divide", "SELECT 1 / %(by)s::int"), {"by": 0})
+    with transaction.atomic():
+        with pytest.raises(ProgrammingError):
+            fetch(Named.of("test_nothing", "SELECT nothing"), {})
+        with pytest.raises(InternalError):
+            fetch(Named.of("test_one", "SELECT 1"), {})
+        transaction.set_rollback(True)
