@@ -58,7 +58,9 @@ async def plainly(stream: bytes):
         if bench.server_state.tasks:
             await bench.settle()
     await bench.settle()
-    return outcome(wire)
+    seen = outcome(wire)
+    await bench.leave()
+    return seen
 
 
 async def fast(pieces: list[bytes], pauses: list[int]):
@@ -74,7 +76,9 @@ async def fast(pieces: list[bytes], pauses: list[int]):
         await bench.settle()
     assert wire.late_writes == 0
     assert not wire.unreceived_bytes or wire.ended
-    return outcome(wire)
+    seen = outcome(wire)
+    await bench.leave()
+    return seen
 
 
 def cut(stream: bytes, cuts: list[int]) -> list[bytes]:

@@ -150,6 +150,15 @@ class Bench:
         for _ in range(8):
             await asyncio.sleep(0)
 
+    async def leave(self) -> None:
+        """End what still waits for its client, while somebody holds it: a task that is collected
+        before its loop ends is an error.
+        """
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
 
 def door_of(server_state: ServerState) -> Door:
     door = getattr(server_state, "door", None)
