@@ -154,3 +154,8 @@ def floats(values: bytes) -> tuple[float, ...]:
 @cache
 def _floats(count: int) -> Struct:
     return Struct(f">{count}d")
+
+
+def array_text(numbers: list[int]) -> str:
+    """The numbers as PostgreSQL reads an array."""
+    return f"{{{str(numbers)[1:-1]}}}"
