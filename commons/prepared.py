@@ -48,12 +48,14 @@ class Call(NamedTuple):
 
 
 _PLACE = re.compile(r"%\((\w+)\)s")
-_prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+# By connection; None when what it has prepared does not hold any more.
+_prepared: WeakKeyDictionary[Any, set[str] | None] = WeakKeyDictionary()
 
 
 def run(*calls: Call, begin: bool = False) -> list[tuple[Any, ...]]:
     """Run the statements, each as if sent by itself, in one round trip; gives the rows of those
-    that have one. Raises what Django raises for a database error.
+    that have one. Raises what Django raises for a database error: NotSupportedError once on each
+    connection after a migration has changed a column that a statement gives.
 
     With `begin` the transaction is begun in the same message: only right inside an outermost
     `atomic`, before anything else was sent.
@@ -64,12 +66,19 @@ def run(*calls: Call, begin: bool = False) -> list[tuple[Any, ...]]:
             # commits or rolls back what is open.
             connection.connection.autocommit = True
         known = _prepared.setdefault(connection.connection, set())
+        if known is None:
+            cursor.execute("DEALLOCATE ALL")
+            known = _prepared[connection.connection] = set()
         for name, sql, _ in (call.statement for call in calls):
             if name not in known:
                 cursor.execute(f"PREPARE {name} AS {sql}")
                 known.add(name)
         message = _message(begin, *[(call.statement.name, len(call.values)) for call in calls])
-        cursor.execute(message, [value for call in calls for value in call.values])
+        try:
+            cursor.execute(message, [value for call in calls for value in call.values])
+        except NotSupportedError:
+            _prepared[connection.connection] = None
+            raise
         if begin:
             cursor.nextset()
         rows = []
@@ -86,12 +95,9 @@ def fetch(named: Named, values: Mapping[str, Any]) -> tuple[Any, ...]:
     try:
         [row] = run(call)
     except NotSupportedError:
-        # A migration has changed a column since this was prepared: nothing was done.
-        _prepared.pop(connection.connection, None)
         if connection.in_atomic_block:
             raise
-        with connection.cursor() as cursor:
-            cursor.execute("DEALLOCATE ALL")
+        # Nothing was done, and now it is prepared anew.
         [row] = run(call)
     return row
 

@@ -5,6 +5,7 @@ from django.db import (
     DataError,
     IntegrityError,
     InternalError,
+    NotSupportedError,
     ProgrammingError,
     connection,
     transaction,
@@ -97,6 +98,29 @@ def test_a_prepared_statement_survives_a_migration_of_its_columns():
             assert fetch(named, {}) == ("ann",)
     finally:
         change("DROP TABLE narrow")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_costs_a_transaction_its_statement_once():
+    named = Named.of("test_wide", "SELECT name FROM wide")
+
+    def change(statement):
+        with wiring.connect() as other:
+            other.execute(statement)
+
+    change("CREATE TABLE wide (name varchar(5))")
+    try:
+        change("INSERT INTO wide VALUES ('ann')")
+        with transaction.atomic():
+            assert fetch(named, {}) == ("ann",)
+        change("ALTER TABLE wide ALTER name TYPE varchar(50)")
+        with pytest.raises(NotSupportedError), transaction.atomic():
+            fetch(named, {})
+        for _ in range(2):
+            with transaction.atomic():
+                assert run(Call(named.statement, []), begin=True) == [("ann",)]
+    finally:
+        change("DROP TABLE wide")
 
 
 @pytest.mark.django_db
