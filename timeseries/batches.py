@@ -122,8 +122,13 @@ class Batch:
             np.array(list(map(places.__getitem__, batch.names)), np.int64)[batch.codes]
             for batch in batches
         ]
+        return cls.stacked(list(places), codes, batches)
+
+    @classmethod
+    def stacked(cls, names: list[str], codes: list[Ints], batches: Sequence["Batch"]) -> "Batch":
+        """The rows of all, in the order given; `names` and `codes` are told anew, by batch."""
         return cls(
-            list(places),
+            names,
             _joined(codes, np.int64),
             _joined([batch.times_ns for batch in batches], np.int64),
             _joined([batch.counts for batch in batches], np.int64),

@@ -69,7 +69,7 @@ def merge(late: Batch, blocks: Sequence[Block]) -> Merged:
     group_of[homes[starts]] = np.arange(len(starts))
     group_of = group_of[:-1]
     before = _grouped(known.rows, np.repeat(group_of, known.lengths))
-    merged = _joined(before, replace(late, codes=groups)).latest()
+    merged = Batch.stacked([], [before.codes, groups], [before, late]).latest()
     old, added, new = (
         np.bincount(each, minlength=len(starts)) for each in (before.codes, groups, merged.codes)
     )
@@ -149,17 +149,6 @@ def _grouped(rows: Rows, groups: Ints) -> Batch:
     """The rows that are in a group, with its number as their code."""
     rows = rows.part(groups >= 0)
     return Batch([], groups[groups >= 0], rows.times_ns, rows.counts, rows.values)
-
-
-def _joined(before: Batch, after: Batch) -> Batch:
-    """Both, in this order."""
-    return Batch(
-        [],
-        np.append(before.codes, after.codes),
-        np.append(before.times_ns, after.times_ns),
-        np.append(before.counts, after.counts),
-        np.append(before.values, after.values),
-    )
 
 
 def _alike(before: Batch, merged: Batch, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
