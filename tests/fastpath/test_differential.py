@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime.http.protocol import FastPathProtocol
 from tests.fastpath.app import App, table
-from tests.fastpath.wire import Bench, answers
+from tests.fastpath.wire import Bench, outcome
 
 
 @pytest.fixture(autouse=True)
@@ -28,24 +28,6 @@ def _quiet_logs():
     logger.setLevel(logging.CRITICAL + 1)
     yield
     logger.setLevel(level)
-
-
-def outcome(wire) -> tuple[list, bool]:
-    """What the client sees. The text of a 400 for bytes that are no HTTP is ours to choose."""
-    seen: list[tuple] = []
-    for status, headers, body in answers(wire.sent):
-        ours = status == 400 and body == b'{"msg":"request: is not valid HTTP"}'
-        theirs = status == 400 and body == b"Invalid HTTP request received."
-        if ours or theirs:
-            # `100 Continue` promises nothing, and nobody waited for it whose body is here already.
-            while seen and seen[-1][0] == 100:
-                seen.pop()
-            seen.append((400, b"not HTTP", headers.get(b"connection")))
-        elif status == 500 and b"internal error" in body.lower().replace(b" server ", b" "):
-            seen.append((500, b"broken", None))
-        else:
-            seen.append((status, body, sorted(headers.items())))
-    return seen, wire.ended
 
 
 async def plainly(stream: bytes):

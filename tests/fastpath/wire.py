@@ -178,3 +178,21 @@ def answers(sent: bytes | bytearray) -> list[tuple[int, dict[bytes, bytes], byte
         headers.pop(b"date", None)
         found.append((int(line.split()[1]), headers, body))
     return found
+
+
+def outcome(wire) -> tuple[list, bool]:
+    """What the client sees. The text of a 400 for bytes that are no HTTP is ours to choose."""
+    seen: list[tuple] = []
+    for status, headers, body in answers(wire.sent):
+        ours = status == 400 and body == b'{"msg":"request: is not valid HTTP"}'
+        theirs = status == 400 and body == b"Invalid HTTP request received."
+        if ours or theirs:
+            # `100 Continue` promises nothing, and nobody waited for it whose body is here already.
+            while seen and seen[-1][0] == 100:
+                seen.pop()
+            seen.append((400, b"not HTTP", headers.get(b"connection")))
+        elif status == 500 and b"internal error" in body.lower().replace(b" server ", b" "):
+            seen.append((500, b"broken", None))
+        else:
+            seen.append((status, body, sorted(headers.items())))
+    return seen, wire.ended
