@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.test import Client
 
 from accounts import login_lane, services
 from accounts.errors import BadCredentialsError, LockedError
@@ -39,6 +40,17 @@ def log_in(logins: list[Login], *, threads: int = 2, waiting: int = 8) -> list[A
     return asyncio.run(run())
 
 
+def by_the_view(client: Client) -> Any:
+    """What Django answers to the same login."""
+    return client.post(
+        "/api/v1/users/login",
+        {"username": "ann", "password": PASSWORD},
+        content_type="application/json",
+        headers={"user-agent": "a device"},
+        REMOTE_ADDR="192.0.2.1",
+    )
+
+
 def test_a_session_is_told_as_the_view_tells_it(monkeypatch, client):
     opened = OpenedSession(
         token=new_token(),
@@ -54,13 +66,7 @@ def test_a_session_is_told_as_the_view_tells_it(monkeypatch, client):
 
     monkeypatch.setattr(services, "session_open", session_open)
     [answer] = log_in([ANN])
-    cold = client.post(
-        "/api/v1/users/login",
-        {"username": "ann", "password": PASSWORD},
-        content_type="application/json",
-        headers={"user-agent": "a device"},
-        REMOTE_ADDR="192.0.2.1",
-    )
+    cold = by_the_view(client)
     assert (answer.status, answer.body) == (cold.status_code, cold.content)
     assert asked == [ANN._asdict()] * 2
 
@@ -80,11 +86,7 @@ def test_an_error_is_told_as_the_view_tells_it(monkeypatch, client, error):
 
     monkeypatch.setattr(services, "session_open", fails)
     [answer] = log_in([ANN])
-    cold = client.post(
-        "/api/v1/users/login",
-        {"username": "ann", "password": PASSWORD},
-        content_type="application/json",
-    )
+    cold = by_the_view(client)
     assert (answer.status, answer.body) == (cold.status_code, cold.content)
     assert answer.text_headers().get("retry-after") == cold.headers.get("retry-after")
 

@@ -8,9 +8,10 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from tests.faults.support import database
+from tests.faults.support import AtWork, database
 from tests.support.stack import Stack, wait_until
 
 DRAINED_TIMEOUT_S = 60.0
@@ -100,7 +101,7 @@ class Client:
         return response.status
 
 
-class Crowd:
+class Crowd(AtWork):
     """Many clients at once. Inside the context they send; `journal` is whole afterwards."""
 
     def __init__(self, stack: Stack, keys: Sequence[str], *, clients: int, seed: int) -> None:
@@ -114,10 +115,10 @@ class Crowd:
             )
             for number in range(clients)
         ]
-        self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=client.run, args=(self._stopping,)) for client in self._clients
-        ]
+        super().__init__(*(partial(self._work, client) for client in self._clients))
+
+    def _work(self, client: Client) -> None:
+        client.run(self.stopping)
 
     @property
     def journal(self) -> Journal:
@@ -127,16 +128,6 @@ class Crowd:
     def accepted(self) -> int:
         """How much was accepted so far."""
         return sum(sum(client.journal.accepted.values()) for client in self._clients)
-
-    def __enter__(self) -> "Crowd":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
 
 class Kept(NamedTuple):

@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from tests.faults.support import request
+from tests.faults.support import AtWork, request
 from tests.support.stack import Stack, wait_until
 
 RECOVERED_TIMEOUT_S = 60.0
@@ -22,7 +22,7 @@ SENDERS = 4
 PAUSE_S = 0.005
 
 
-class Senders:
+class Senders(AtWork):
     """Send batches without a rest, and remember what became of each message, by its time."""
 
     def __init__(self, stack: Stack) -> None:
@@ -35,8 +35,7 @@ class Senders:
         self._port = stack.port
         self._lock = threading.Lock()
         self._next_ns = self.start_ns
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
+        super().__init__(*[self._send] * SENDERS)
 
     def _batch(self) -> list[int]:
         with self._lock:
@@ -46,7 +45,7 @@ class Senders:
 
     def _send(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        while not self._stopping.wait(PAUSE_S):
+        while not self.stopping.wait(PAUSE_S):
             times_ns = self._batch()
             messages = [{"time": each, "tag": self.tag, "values": [1.0]} for each in times_ns]
             try:
@@ -64,16 +63,6 @@ class Senders:
             else:
                 self.odd.append(answer)
         connection.close()
-
-    def __enter__(self) -> "Senders":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
     def wait_acknowledged(self, more: int) -> None:
         """Wait until so many more messages were acknowledged."""

@@ -5,10 +5,11 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Self
 
 import psutil
 import psycopg
@@ -68,18 +69,35 @@ def database(stack: Stack) -> psycopg.Connection[Any]:
     return psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
 
 
-class Readers:
+class AtWork:
+    """Threads that work inside the context; `stopping` tells them to end."""
+
+    def __init__(self, *works: Callable[[], object]) -> None:
+        self.stopping = threading.Event()
+        self._threads = [threading.Thread(target=work) for work in works]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+
+class Readers(AtWork):
     """Read the ads on both ports without a rest, on kept connections; every answer counts."""
 
     def __init__(self, *ports: int) -> None:
         self.failures: list[str] = []
         self.counts = dict.fromkeys(ports, 0)
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._read, args=(port,)) for port in ports]
+        super().__init__(*(partial(self._read, port) for port in ports))
 
     def _read(self, port: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
-        while not self._stopping.wait(READER_PAUSE_S):
+        while not self.stopping.wait(READER_PAUSE_S):
             query = QUERIES[self.counts[port] % len(QUERIES)]
             try:
                 connection.request("GET", f"/api/v1/ad{query}")
@@ -92,16 +110,6 @@ class Readers:
                 connection.close()
             self.counts[port] += 1
         connection.close()
-
-    def __enter__(self) -> "Readers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @contextmanager
