@@ -116,7 +116,8 @@ def _parameters(options: str) -> dict[str, Any]:
     for name in ("cursor_factory", "context", "pool", "server_side_binding", "prepare_threshold"):
         parameters.pop(name, None)
     parameters.pop("isolation_level", None)
-    options = f"{parameters.pop('options', '')} -c timezone=UTC {options}"
+    # Nothing here takes so long that compiling it would pay.
+    options = f"{parameters.pop('options', '')} -c timezone=UTC -c jit=off {options}"
     return {**parameters, "options": options, "autocommit": True}
 
 
@@ -126,8 +127,12 @@ def _connect() -> psycopg.Connection[Any]:
 
 def _reading_pool() -> AsyncConnectionPool[Any]:
     limit_ms = int(settings.TIMESERIES_READ_S * 1_000)
+    # Blocks lie in the order they are asked for. While PostgreSQL has no statistics of a partition
+    # it would rather sort all that is left of an interval, for each page of it.
+    plans = "-c enable_sort=off -c enable_bitmapscan=off"
+    bounds = f"-c statement_timeout={limit_ms} -c default_transaction_read_only=on"
     return AsyncConnectionPool(
-        kwargs=_parameters(f"-c statement_timeout={limit_ms} -c default_transaction_read_only=on"),
+        kwargs=_parameters(f"{bounds} {plans}"),
         min_size=1,
         max_size=settings.TIMESERIES_READERS,
         max_idle=60,

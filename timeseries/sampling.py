@@ -15,8 +15,8 @@ Sample i of a query stands at t(i) = start + i·(end−start)//samples, for i = 
   sub-interval that has any gives its first measurement, the last one its last. None, at t(i),
   where there is none.
 
-An `Aggregator` is fed rows in ascending order, chunk by chunk, so that a day of a busy tag never
-is in memory at once.
+An `Aggregator` is fed rows in ascending order, chunk by chunk, so that a day of a busy tag need
+not be in memory at once.
 """
 
 from collections.abc import Sequence
@@ -60,13 +60,18 @@ def samples_at(times_ns: Sequence[int], values: Sequence[Sequence[float] | None]
     return list(map(Sample, times_ns, values))
 
 
-def matrix(counts: Ints, values: Floats) -> Floats:
-    """Values laid end to end as one row each, filled up with NaN."""
-    width = int(counts.max())
-    if int(counts.min()) == width:
-        return values.reshape(len(counts), width)
+def matrix(counts: Ints, values: Floats, width: int = VALUES_MAX) -> Floats:
+    """Values laid end to end as one row each, filled up with NaN, and cut at `width`."""
+    longest = int(counts.max())
+    width = min(width, longest)
+    if int(counts.min()) == longest:
+        return values.reshape(len(counts), longest)[:, :width]
     filled = np.full((len(counts), width), np.nan)
-    filled[np.arange(width) < counts[:, None]] = values
+    kept = values
+    if width < longest:
+        places = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
+        kept = values[places < width]
+    filled[np.arange(width) < counts[:, None]] = kept
     return filled
 
 
@@ -168,14 +173,44 @@ class Reduction:
         return np.clip(means, self._lowest, self._highest)
 
 
+class _Interval:
+    """The rows of one sub-interval, in the pieces they came in."""
+
+    def __init__(self, bucket: int) -> None:
+        self.bucket = bucket
+        self.pieces: list[Rows] = []
+
+    def width(self) -> int:
+        """How many elements its longest row has."""
+        return max(int(piece.counts.max()) for piece in self.pieces)
+
+    def mean(self, width: int, start_ns: int) -> tuple[float, Floats]:
+        """The mean time, from `start_ns`, and the means of so many elements: NaN where none is."""
+        count, time_sum = 0, np.longdouble(0)
+        sums, present = np.zeros(width, np.longdouble), np.zeros(width, np.int64)
+        for piece in self.pieces:
+            values = matrix(piece.counts, piece.values, width)
+            here = ~np.isnan(values)
+            sums += np.where(here, values, 0.0).sum(axis=0, dtype=np.longdouble)
+            present += here.sum(axis=0)
+            count += len(piece)
+            time_sum += (piece.times_ns - start_ns).sum(dtype=np.longdouble)
+        with np.errstate(all="ignore"):
+            return float(time_sum / count), (sums / present).astype(np.float64)
+
+
 class Lttb:
-    """Largest triangle, one measurement of each sub-interval."""
+    """Largest triangle, one measurement of each sub-interval.
+
+    Keeps the rows of two sub-intervals at a time: the triangles of the one need the mean of the
+    next. So with few samples of much it takes memory, as much as the rows themselves do.
+    """
 
     def __init__(self, query: Query) -> None:
         self._buckets = _Buckets(query)
         self._start_ns = query.start_ns
         self._chosen: list[Sample] = [Sample(time, None) for time in self._buckets.times_ns]
-        self._pending: list[tuple[int, Rows]] = []
+        self._pending: list[_Interval] = []
         self._anchor: tuple[float, Floats] | None = None
 
     def add(self, rows: Rows) -> None:
@@ -187,59 +222,61 @@ class Lttb:
         starts = _run_starts(buckets).tolist()
         for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
             values = rows.values[int(ends[start] - rows.counts[start]) : int(ends[end - 1])]
-            self._put(
-                int(buckets[start]), Rows(rows.times_ns[start:end], rows.counts[start:end], values)
-            )
+            piece = Rows(rows.times_ns[start:end], rows.counts[start:end], values)
+            self._interval(int(buckets[start])).pieces.append(piece)
 
-    def _put(self, bucket: int, rows: Rows) -> None:
-        """Rows of one sub-interval; the one before the last is settled when a new one begins."""
-        if self._pending and self._pending[-1][0] == bucket:
-            before = self._pending[-1][1]
-            rows = Rows(
-                np.concatenate((before.times_ns, rows.times_ns)),
-                np.concatenate((before.counts, rows.counts)),
-                np.concatenate((before.values, rows.values)),
-            )
-            self._pending[-1] = (bucket, rows)
-            return
-        if len(self._pending) == 2:
-            self._settle(self._pending.pop(0), self._pending[0])
-        self._pending.append((bucket, rows))
+    def _interval(self, bucket: int) -> _Interval:
+        """The sub-interval of that number; the one before the last is settled when it is new."""
+        if not self._pending or self._pending[-1].bucket != bucket:
+            self._settle()
+            self._pending.append(_Interval(bucket))
+        return self._pending[-1]
 
     def samples(self) -> list[Sample]:
         """The samples, once all rows were added."""
-        if len(self._pending) == 2:
-            self._settle(self._pending.pop(0), self._pending[0])
+        self._settle()
         if self._pending:
-            bucket, rows = self._pending.pop()
-            self._choose(bucket, rows, 0 if self._anchor is None else len(rows) - 1)
+            interval = self._pending.pop()
+            last = -1 if self._anchor is not None else 0
+            self._choose(interval, interval.pieces[last], last)
         return self._chosen
 
-    def _settle(self, current: tuple[int, Rows], following: tuple[int, Rows]) -> None:
-        bucket, rows = current
-        if self._anchor is None:
-            self._choose(bucket, rows, 0)
+    def _settle(self) -> None:
+        """Choose of the sub-interval that has a successor now, if there is one."""
+        if len(self._pending) < 2:
             return
-        self._choose(bucket, rows, int(np.argmax(self._areas(rows, following[1]))))
+        current, following = self._pending
+        del self._pending[0]
+        if self._anchor is None:
+            self._choose(current, current.pieces[0], 0)
+            return
+        width = min(current.width(), following.width(), len(self._anchor[1]))
+        centre = following.mean(width, self._start_ns)
+        best, largest = (current.pieces[0], 0), -np.inf
+        for piece in current.pieces:
+            areas = self._areas(piece, centre)
+            place = int(np.argmax(areas))
+            if areas[place] > largest:
+                best, largest = (piece, place), areas[place]
+        self._choose(current, *best)
 
-    def _areas(self, rows: Rows, following: Rows) -> Floats:
+    def _areas(self, rows: Rows, centre: tuple[float, Floats]) -> Floats:
         """Twice the area of each row's triangles, added up over the elements they share."""
         assert self._anchor is not None
-        time_a, values_a = self._anchor
-        points = matrix(rows.counts, rows.values)
-        nexts = matrix(following.counts, following.values)
-        width = min(points.shape[1], nexts.shape[1], len(values_a))
+        (time_a, values_a), (time_c, values_c) = self._anchor, centre
+        width = len(values_c)
+        points = matrix(rows.counts, rows.values, width)
         times = (rows.times_ns - self._start_ns).astype(np.float64)
-        time_c = float((following.times_ns - self._start_ns).mean())
         with np.errstate(all="ignore"):
-            values_c = np.nanmean(nexts[:, :width], axis=0)
-            left = (time_a - time_c) * (points[:, :width] - values_a[:width])
+            left = (time_a - time_c) * (points - values_a[:width])
             right = (time_a - times)[:, None] * (values_c - values_a[:width])
             areas: Floats = np.nansum(np.abs(left - right), axis=1)
         return areas
 
-    def _choose(self, bucket: int, rows: Rows, place: int) -> None:
+    def _choose(self, interval: _Interval, rows: Rows, place: int) -> None:
+        place %= len(rows)
         end = int(rows.counts[: place + 1].sum())
         values = rows.values[end - int(rows.counts[place]) : end]
-        self._chosen[bucket] = Sample(int(rows.times_ns[place]), values.tolist())
-        self._anchor = (float(rows.times_ns[place] - self._start_ns), values)
+        self._chosen[interval.bucket] = Sample(int(rows.times_ns[place]), values.tolist())
+        # A copy: else the whole piece would be kept.
+        self._anchor = (float(rows.times_ns[place] - self._start_ns), values.copy())

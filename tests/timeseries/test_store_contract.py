@@ -1,5 +1,7 @@
 """What every store promises, held by the same tests for all of them."""
 
+from threading import get_ident
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,16 @@ from tests.timeseries.reference import Reference, assert_same
 from tests.timeseries.store_cases import StoreUnderTest
 from tests.timeseries.strategies import EPOCH_NS, TAGS, messages, queries
 from timeseries.batches import Rows
-from timeseries.records import AGGREGATES, Aggregate, Measurement, Query, UnknownTagError, encode
+from timeseries.records import (
+    AGGREGATES,
+    Aggregate,
+    Measurement,
+    Query,
+    Sample,
+    UnknownTagError,
+    encode,
+)
+from timeseries.sampling import aggregator
 
 # The stores have connections of their own; this has the database made for them.
 pytestmark = pytest.mark.django_db
@@ -234,6 +245,34 @@ def test_many_rows_are_read_page_by_page(store: StoreUnderTest, monkeypatch) -> 
     for aggregate in AGGREGATES[:-1]:
         asked = query(case, 0, 1000 * S, 37, aggregate)
         assert_same(case.ask(asked).samples, expected.sample(asked))
+
+
+def test_no_aggregate_keeps_the_event_loop_waiting(
+    postgres_store: StoreUnderTest, monkeypatch
+) -> None:
+    monkeypatch.setattr("timeseries.stores.postgres_reader._AT_ONCE_ROWS", 9)
+    case = postgres_store.case()
+    case.append(case.own([message(at * S, float(at)) for at in range(1, 101)]))
+    case.drain_all()
+    worked_in: set[tuple[str, int]] = set()
+
+    class Watched:
+        def __init__(self, query: Query) -> None:
+            self.really = aggregator(query)
+
+        def add(self, rows: Rows) -> None:
+            worked_in.add(("add", get_ident()))
+            self.really.add(rows)
+
+        def samples(self) -> list[Sample]:
+            worked_in.add(("samples", get_ident()))
+            return self.really.samples()
+
+    monkeypatch.setattr("timeseries.stores.postgres_reader.aggregator", Watched)
+    for aggregate in AGGREGATES[1:]:
+        case.ask(query(case, 0, 1000 * S, 3, aggregate))
+    assert {name for name, _ in worked_in} == {"add", "samples"}
+    assert get_ident() not in {thread for _, thread in worked_in}
 
 
 def test_nothing_is_exported_of_a_time_when_nothing_came(store: StoreUnderTest) -> None:

@@ -11,9 +11,9 @@ to end: building a Python object for each block would take longer than reading i
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import psycopg
@@ -26,11 +26,13 @@ from timeseries.sampling import aggregator, samples_at, series
 from timeseries.stores.base import Health
 from timeseries.stores.packed import array_text, floats, rows_of
 
+Result = TypeVar("Result")
 # Blocks of 4 kB, with some 45 measurements of 10 values each, or 250 of one.
 PAGE_BLOCKS = 2_000
-# What is handed on at a time: it may be widened to its widest row.
-PIECE_ROWS = 50_000
-# Fewer rows than this are aggregated faster than another thread is asked to.
+# What is handed on at a time: it may be widened to its widest row, and some of what numpy does with
+# it keeps the interpreter's lock.
+PIECE_ROWS = 10_000
+# Fewer rows than this are worked on faster than another thread is asked to.
 _AT_ONCE_ROWS = 500
 
 _KNOWN = "SELECT 1 FROM timeseries_tag WHERE name = %s"
@@ -52,7 +54,7 @@ LATERAL (
 WHERE found.times[found.row] > sample.before
 """
 # From the block that `after` lies in, which begins in the same hour.
-_PAGE = """
+PAGE = """
 SELECT string_agg(int4send(cardinality(times)), ''), string_agg(array_send(times), ''),
 string_agg(int4send(length(values)), ''), string_agg(values, '')
 FROM (
@@ -117,13 +119,12 @@ class PostgresReader:
             async for page in self._pages(connection, query.tag, query.start_ns, query.end_ns):
                 found = True
                 for rows in page.pieces(PIECE_ROWS):
-                    if len(rows) <= _AT_ONCE_ROWS:
-                        worker.add(rows)
-                    else:
-                        await asyncio.to_thread(worker.add, rows)
+                    await _aside(len(rows), worker.add, rows)
             if not found:
                 await self._check_known(connection, query.tag)
-            return series(query, worker.samples())
+                return series(query, worker.samples())
+            # Of some aggregates much of the work is done only here.
+            return series(query, await asyncio.to_thread(worker.samples))
 
     async def tags(self) -> list[TagSummary]:
         """All tags that have measurements, by name. Raises StoreAwayError."""
@@ -215,13 +216,25 @@ class PostgresReader:
         hour_ns = after_ns // HOUR_NS * HOUR_NS
         asked = {"tag": tag, "hour": hour_ns, "after": after_ns, "to": to_ns, "most": PAGE_BLOCKS}
         async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(_PAGE, asked)
+            await cursor.execute(PAGE, asked)
             row = await cursor.fetchone()
         if row is None or row[0] is None:
             return None
-        lengths, sizes = (np.frombuffer(each, ">i4").astype(np.int64) for each in row[::2])
-        rows = rows_of(lengths, row[1], sizes, row[3])
-        last_ns = int(rows.times_ns[-1])
-        more = len(lengths) == PAGE_BLOCKS and last_ns < to_ns
-        inside = (rows.times_ns > after_ns) & (rows.times_ns <= to_ns)
-        return _Page(rows if inside.all() else rows.part(inside), last_ns if more else None)
+        return await _aside(len(row[1]) // 12, _page_of, row, after_ns, to_ns)
+
+
+async def _aside(rows: int, work: Callable[..., Result], *arguments: Any) -> Result:
+    """What `work` gives: in a thread when it has many rows, since the event loop waits for none."""
+    if rows <= _AT_ONCE_ROWS:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)
+
+
+def _page_of(row: Sequence[bytes], after_ns: int, to_ns: int) -> _Page:
+    """What lies in (after, to] of the blocks that `PAGE` has found."""
+    lengths, sizes = (np.frombuffer(each, ">i4").astype(np.int64) for each in row[::2])
+    rows = rows_of(lengths, row[1], sizes, row[3])
+    last_ns = int(rows.times_ns[-1])
+    more = len(lengths) == PAGE_BLOCKS and last_ns < to_ns
+    inside = (rows.times_ns > after_ns) & (rows.times_ns <= to_ns)
+    return _Page(rows if inside.all() else rows.part(inside), last_ns if more else None)
