@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from timeseries.records import HEADER, MAGIC, TAG_CHARACTERS_MAX, VALUES_MAX, Measurement, encode
+from timeseries.records import (
+    HEADER,
+    MAGIC,
+    STORED_MAX_NS,
+    TAG_CHARACTERS_MAX,
+    VALUES_MAX,
+    Measurement,
+    encode,
+)
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -109,7 +117,8 @@ class Batch:
             raise BadPayloadError("the payload has a tag that is too long or empty")
         if not 1 <= int(self.counts.min()) <= int(self.counts.max()) <= VALUES_MAX:
             raise BadPayloadError("the payload has too many or too few values")
-        if not np.isfinite(self.values).all() or int(self.times_ns.min()) < 0:
+        in_time = 0 <= int(self.times_ns.min()) <= int(self.times_ns.max()) <= STORED_MAX_NS
+        if not in_time or not np.isfinite(self.values).all():
             raise BadPayloadError("the payload has a number that is not allowed")
 
     @classmethod

@@ -105,15 +105,23 @@ def drop_partitions(connection: Connection[Any], before_ns: int) -> list[str]:
         return dropped
     try:
         for partition in partitions(connection):
-            if partition.high_ns <= before_ns and not _detach(connection, partition):
+            if partition.high_ns > before_ns:
                 break
+            if not _detach(connection, partition):
+                break
+            # Of one that was made by hand, whatever its name is, nothing would be found again.
+            dropped.append(_drop(connection, partition.name))
         for (name,) in connection.execute(_LEFT_OVER).fetchall():
             if int(name.rpartition("_")[2]) * HOUR_NS < before_ns:
-                connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(name)))
-                dropped.append(name)
+                dropped.append(_drop(connection, name))
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (_DROPPING_LOCK,))
-    return dropped
+    return sorted(dropped)
+
+
+def _drop(connection: Connection[Any], name: str) -> str:
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(name)))
+    return name
 
 
 def _detach(connection: Connection[Any], partition: Partition) -> bool:

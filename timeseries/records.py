@@ -28,6 +28,8 @@ VALUES_MAX = 64
 SAMPLES_MAX = 10_000
 SAMPLES_DEFAULT = 1_000
 TIME_MAX_NS = 2**63 - 1
+# In 2255. What is later would be in a partition that ends beyond what 8 bytes hold.
+STORED_MAX_NS = 9_000_000_000_000_000_000
 MAGIC = b"M1"
 HEADER = struct.Struct("<2sII")
 

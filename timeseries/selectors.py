@@ -14,7 +14,7 @@ from django.db.models import Sum
 from runtime.redis_where import open_redis
 from timeseries.models import TagHour
 from timeseries.opening import open_reader, open_streams
-from timeseries.partitions import HOUR_NS
+from timeseries.partitions import HOUR_NS, partitions
 from timeseries.stores.base import StoreReader
 
 Found = TypeVar("Found")
@@ -23,7 +23,7 @@ _NS_PER_S = 1_000_000_000
 _SIZES = """
 SELECT c.relname, pg_total_relation_size(c.oid)
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'timeseries_block'::regclass ORDER BY c.relname DESC
+WHERE i.inhparent = 'timeseries_block'::regclass
 """
 
 
@@ -81,7 +81,10 @@ def partition_sizes() -> list[PartitionSize]:
     """The tables of the PostgreSQL store, the newest first."""
     with connection.cursor() as cursor:
         cursor.execute(_SIZES)
-        sizes = {int(name.rpartition("_")[2]) * HOUR_NS: size for name, size in cursor.fetchall()}
+        bytes_of = dict(cursor.fetchall())
+    # By their bounds: one that was made by hand may have any name.
+    found = reversed(partitions(connection.connection))
+    sizes = {each.low_ns: bytes_of.get(each.name, 0) for each in found}
     # An hour is in the last partition that begins at or before it.
     lows_ns = sorted(sizes)
     counts: Counter[int] = Counter()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.timeseries.reference import Reference
 from tests.timeseries.strategies import messages
 from timeseries.batches import BadPayloadError, Batch
-from timeseries.records import InvalidTagError, Measurement, encode
+from timeseries.records import STORED_MAX_NS, InvalidTagError, Measurement, encode
 
 
 def listed(batch: Batch) -> list[tuple[str, int, list[float]]]:
@@ -55,7 +55,7 @@ def test_the_latest_of_each_tag_and_time_is_kept_in_order(batch) -> None:
 
 def test_extreme_numbers_survive() -> None:
     values = [5e-324, -1.7976931348623157e308, -0.0, 1 / 3]
-    batch = [Measurement(time=2**63 - 1, tag="€" * 20, values=values), Measurement(0, "x", [1.0])]
+    batch = [Measurement(STORED_MAX_NS, "€" * 20, values), Measurement(0, "x", [1.0])]
     assert listed(Batch.of(batch)) == expected(batch)
 
 

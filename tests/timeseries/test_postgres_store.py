@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -10,12 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import wiring
+from runtime.drain import DrainLimits
+from tests.support.stack import wait_until
 from tests.timeseries.store_cases import Case, StoreUnderTest
 from tests.timeseries.strategies import EPOCH_NS
+from timeseries import opening, selectors
+from timeseries.batches import Batch
 from timeseries.partitions import HOUR_NS, drop_partitions, make_partitions, name_of, partitions
 from timeseries.records import Measurement, Query, StoreAwayError, encode
+from timeseries.stores import postgres
 from timeseries.stores.postgres import PostgresWriter
-from timeseries.stores.postgres_reader import LAST, last_parameters
+from timeseries.stores.postgres_apply import Apply
+from timeseries.stores.postgres_reader import LAST, PAGE, last_parameters
 
 pytestmark = pytest.mark.django_db
 # Days of this test's own, which no other test writes to.
@@ -146,6 +153,107 @@ def test_a_removal_that_was_cut_short_is_finished(connection: psycopg.Connection
     assert drop_partitions(connection, old_ns + DAY_NS) == [first, second]
 
 
+def test_a_partition_of_any_name_is_shown_and_goes_in_its_time(
+    connection: psycopg.Connection[Any],
+) -> None:
+    low_ns = 25 * DAY_NS
+    connection.execute(
+        "CREATE TABLE by_hand PARTITION OF timeseries_block"
+        f" FOR VALUES FROM ({low_ns}) TO ({low_ns + HOUR_NS})"
+    )
+    sizes = selectors.partition_sizes()
+    assert [each.size_bytes > 0 for each in sizes if each.low_ns == low_ns] == [True]
+    assert drop_partitions(connection, low_ns + HOUR_NS) == ["by_hand"]
+    assert connection.execute("SELECT to_regclass('by_hand')").fetchone() == (None,)
+
+
+def test_a_tag_that_comes_back_while_it_is_forgotten_stays(
+    postgres_store: StoreUnderTest, connection: psycopg.Connection[Any], writer: PostgresWriter
+) -> None:
+    case = postgres_store.case()
+    # Silent, as when the last of its hours has been forgotten.
+    connection.execute("INSERT INTO timeseries_tag (name) VALUES (%s)", (case.tag("a"),))
+    apply = Apply(oldest_ns=lambda: 0, partition_hours=1)
+    with ThreadPoolExecutor(1) as thread, connection.transaction(), connection.cursor() as cursor:
+        apply.store(cursor, Batch.of([Measurement(EPOCH_NS, case.tag("a"), [1.0])]))
+        # What the commit does first.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        retained = thread.submit(
+            writer.retain, oldest_ns=0, newest_ns=EPOCH_NS, streams=[case.stream]
+        )
+        pid = connection.info.backend_pid
+        wait_until(lambda: keeps_waiting(pid), timeout_s=30, what="retain waits for the tag")
+    assert retained.result(timeout=30).tags == 0
+    assert rows(case) == [(EPOCH_NS, [1.0])]
+
+
+def keeps_waiting(pid: int) -> bool:
+    """Whether somebody waits for what that backend holds."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+    with wiring.connect() as looking:
+        row = looking.execute(query, (pid,)).fetchone()
+    return bool(row and row[0])
+
+
+def test_a_time_beyond_all_partitions_stands_in_nobodys_way(postgres_store, caplog) -> None:
+    case = postgres_store.case()
+    case.append([Measurement(2**63 - 1, case.tag("a"), [1.0])])
+    put(case, (EPOCH_NS, 2.0))
+    case.drain_all()
+    assert rows(case) == [(EPOCH_NS, [2.0])]
+    assert "a number that is not allowed" in caplog.text
+
+
+def test_a_tag_all_of_whose_rows_came_too_late_is_not_made(
+    postgres_store: StoreUnderTest, connection: psycopg.Connection[Any]
+) -> None:
+    case = postgres_store.case()
+    late = PostgresWriter(connect=wiring.connect, oldest_ns=lambda: EPOCH_NS)
+    case.append(
+        [
+            Measurement(EPOCH_NS - DAY_NS, case.tag("gone"), [1.0]),
+            Measurement(EPOCH_NS, case.tag("a"), [2.0]),
+        ]
+    )
+    late.drain(case.stream)
+    late.close()
+    names = connection.execute("SELECT name FROM timeseries_tag").fetchall()
+    assert (case.tag("a"),) in names
+    assert (case.tag("gone"),) not in names
+
+
+def test_many_late_rows_make_the_next_transaction_smaller(
+    postgres_store: StoreUnderTest, monkeypatch
+) -> None:
+    monkeypatch.setattr(postgres, "_LATE_FEW", 2)
+    monkeypatch.setattr(postgres, "_LATE_MANY", 3)
+    monkeypatch.setattr(postgres, "_BYTES_MIN", 1)
+    case = postgres_store.case()
+    put(case, (EPOCH_NS + 400, 0.0))
+    case.drain_all()
+    size = len(encode([Measurement(EPOCH_NS, case.tag("a"), [1.0])]))
+    limits = DrainLimits(payload_bytes=100 * size)
+    writer = PostgresWriter(connect=wiring.connect, oldest_ns=lambda: 0, limits=limits)
+
+    def stored_at_once() -> list[int]:
+        drained = []
+        while case.stream.length():
+            drained.append(writer.drain(case.stream).applied)
+        return drained
+
+    for at in range(300):
+        put(case, (EPOCH_NS + at, float(at)))
+    late = stored_at_once()
+    for at in range(300):
+        put(case, (EPOCH_NS + 500 + at, float(at)))
+    later = stored_at_once()
+    writer.close()
+    assert sum(late) == sum(later) == 300
+    assert late[0] > late[1]
+    assert max(later) > later[0]
+    assert len(rows(case)) == 601
+
+
 def test_only_one_process_drops_at_a_time(connection: psycopg.Connection[Any]) -> None:
     old_ns = 30 * DAY_NS
     with connection.transaction(), connection.cursor() as cursor:
@@ -210,6 +318,34 @@ def test_a_silent_tag_of_long_ago_is_found_without_reading_the_partitions_betwee
     loops = sum(node["Actual Loops"] for node in scans)
     assert loops <= 1100, f"{loops} index scans for 1000 samples"
     assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
+
+
+def test_a_page_is_read_in_order_also_without_statistics(
+    postgres_store: StoreUnderTest, connection: psycopg.Connection[Any]
+) -> None:
+    case = postgres_store.case()
+    low_ns = EPOCH_NS + 500 * HOUR_NS
+    with connection.transaction(), connection.cursor() as cursor:
+        make_partitions(cursor, [low_ns, low_ns + HOUR_NS], 1)
+    connection.execute("INSERT INTO timeseries_tag (name) VALUES (%s)", (case.tag("a"),))
+    connection.execute(
+        "INSERT INTO timeseries_block SELECT id, %s + n * 1000000000::bigint,"
+        " ARRAY[%s + n * 1000000000::bigint], decode(repeat('3ff0000000000000', 400), 'hex')"
+        " FROM timeseries_tag, generate_series(0, 7199) AS n WHERE name = %s",
+        (low_ns, low_ns, case.tag("a")),
+    )
+    asked = {"tag": case.tag("a"), "hour": low_ns, "after": low_ns, "to": 2**62, "most": 100}
+    kwargs = opening._reading_pool().kwargs
+    assert isinstance(kwargs, dict)
+    with psycopg.connect(**kwargs) as reading:
+        plan = reading.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + PAGE, asked).fetchone()
+    assert plan is not None
+    read = [
+        node["Actual Rows"]
+        for node in nodes(plan[0][0]["Plan"])
+        if node.get("Relation Name", "").startswith("timeseries_block")
+    ]
+    assert sum(read) <= 110
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

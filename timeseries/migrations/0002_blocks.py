@@ -68,6 +68,7 @@ BEGIN
 END
 $$;
 DROP TABLE timeseries_measurement;
+ANALYZE timeseries_block;
 """
 
 # For people with psql: the product reads the bytes itself.

@@ -99,6 +99,8 @@ class Apply:
     def __init__(self, *, oldest_ns: Callable[[], int], partition_hours: int) -> None:
         self._oldest_ns = oldest_ns
         self._partition_hours = partition_hours
+        # How many rows of the last batch went among those that were there.
+        self.late_rows = 0
         self.forget()
 
     def forget(self) -> None:
@@ -112,13 +114,14 @@ class Apply:
 
     def store(self, cursor: Cursor[Any], batch: Batch) -> None:
         """Store the batch, in whatever order it is. Raises psycopg.Error, as above."""
+        self.late_rows = 0
         batch = self._kept(batch)
         if not len(batch):
             return
-        ids = self._tag_ids(cursor, batch.names)
-        batch = replace(batch, codes=ids[batch.codes]).latest()
+        batch = replace(batch, codes=self._tag_ids(cursor, batch)[batch.codes]).latest()
         self._make_room(cursor, batch)
         late, fresh = batch.parted(batch.times_ns <= _note_hours(cursor, batch))
+        self.late_rows = len(late)
         if len(fresh):
             _copy(cursor, fresh, run_starts(fresh.codes, hours(fresh.times_ns)))
         for first in range(0, len(late), _LATE_ROWS):
@@ -132,14 +135,18 @@ class Apply:
         log.warning("%d measurements came after their retention", len(batch) - int(kept.sum()))
         return batch.taken(np.flatnonzero(kept))
 
-    def _tag_ids(self, cursor: Cursor[Any], names: list[str]) -> Ints:
-        unknown = sorted({name for name in names if name not in self._ids})
-        if unknown:
+    def _tag_ids(self, cursor: Cursor[Any], batch: Batch) -> Ints:
+        """The id of each name, 0 for those that the batch has no row of."""
+        used = np.flatnonzero(np.bincount(batch.codes)).tolist()
+        names = [batch.names[place] for place in used]
+        if unknown := sorted({name for name in names if name not in self._ids}):
             self._find_tags(cursor, unknown)
             if missing := [name for name in unknown if name not in self._ids]:
                 cursor.execute(_NEW_TAGS, (missing,))
                 self._find_tags(cursor, missing)
-        return np.array([self._ids[name] for name in names], np.int64)
+        ids = np.zeros(len(batch.names), np.int64)
+        ids[used] = [self._ids[name] for name in names]
+        return ids
 
     def _find_tags(self, cursor: Cursor[Any], names: list[str]) -> None:
         self._ids.update(cursor.execute(_FIND_TAGS, (names,)).fetchall())
