@@ -58,12 +58,19 @@ class MeDoor:
         if not token:
             reply(UNAUTHORIZED)
             return
-        digest = token_hash(token)
-        entry = self._find(digest)
-        if entry is None:
-            self._look_up(digest, lambda found: reply(_answer(found)))
+        answer = self.at_once(token)
+        if answer is None:
+            self._look_up(token_hash(token), lambda found: reply(_answer(found)))
         else:
-            reply(entry.me or _first_answer(entry))
+            reply(answer)
+
+    def at_once(self, token: bytes) -> Answer | None:
+        """What the bearer of this token is answered, if this process knows the session."""
+        entry = self._find(token_hash(token))
+        if entry is None:
+            return None
+        me: Answer | None = entry.me
+        return me or _first_answer(entry)
 
 
 def _first_answer(entry: Entry) -> Answer:

@@ -47,7 +47,7 @@ class People:
 
     def add_routes(self, routes: RouteTable) -> None:
         """Answer session checks and logins before any framework."""
-        routes.later(b"GET", b"/api/v1/users/me", self._me)
+        routes.later(b"GET", b"/api/v1/users/me", self._me, at_once=self._me.at_once)
         usual = UsualLogins(
             host_is_allowed=_host_is_allowed, https_only=settings.SECURE_SSL_REDIRECT
         )

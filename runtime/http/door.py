@@ -123,6 +123,13 @@ class Door:
                     self._bearers.clear()
                 self._bearers[frame] = lesson.headers, at
 
+    def token_of(self, block: bytes) -> bytes:
+        """The bearer token of a block that differs in nothing else from one that was parsed; empty
+        for any other.
+        """
+        frame, token = _cut_token(block)
+        return token if frame in self._bearers else b""
+
     def with_token(self, block: bytes) -> list[tuple[bytes, bytes]] | None:
         """The headers of a block that differs in nothing but its bearer token from one that was
         parsed; None for any other. Behind a proxy every request of a connection has another.

@@ -9,6 +9,7 @@ overridden here or called there.
 """
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +17,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from runtime.http.answer import Answer
 from runtime.http.connection import HotConnection
 from runtime.http.door import Lesson
 from runtime.http.errors import error_answer
@@ -78,7 +80,7 @@ class FastPathProtocol(HotConnection):
             ):
                 if isinstance(route, ReadRoute):
                     if rest == self._block:
-                        self._answer_usual(route, query)
+                        self._answer_usual(route, route.handler, query)
                         return
                 elif self._shortcut(route, query, rest):
                     return
@@ -89,7 +91,7 @@ class FastPathProtocol(HotConnection):
 
     def _shortcut(self, route: WriteRoute, query: bytes, rest: bytes) -> bool:
         """Begin a request whose very headers were parsed before, between two requests like this
-        one; False if they were not.
+        one, or answer it at once; False if they were not.
         """
         if route.takes_body:
             body_at = rest.find(b"\r\n\r\n") + 4
@@ -100,6 +102,12 @@ class FastPathProtocol(HotConnection):
             if route.usual is not None and not route.usual(query, lesson.headers):
                 return False
             headers, body = lesson.headers, rest[body_at:]
+        elif (
+            route.at_once is not None
+            and (token := self.door.token_of(rest))
+            and self._answer_usual(route, route.at_once, token)
+        ):
+            return True
         elif rest == self._block:
             headers, body = self._headers, b""
         else:
@@ -111,16 +119,21 @@ class FastPathProtocol(HotConnection):
         self._begin_usual(route, HotRequest(query, body, headers, client))
         return True
 
-    def _answer_usual(self, route: ReadRoute, query: bytes) -> None:
+    def _answer_usual(
+        self, route: Route, handler: Callable[[bytes], Answer | None], given: bytes
+    ) -> bool:
+        """Answer between two requests like this one; False when the handler has no answer."""
         started_s = perf_counter()
         self._tick = self.door.tick
         try:
-            answer = route.handler(query)
+            answer = handler(given)
         except Exception:
             self.logger.exception("Exception in hot handler of %r", route.path)
             self._write(INTERNAL_ERROR, close=True)
             route.stats.add(500, perf_counter() - started_s)
-            return
+            return True
+        if answer is None:
+            return False
         status, body, headers = answer
         heads = self.door.heads
         if (
@@ -139,6 +152,7 @@ class FastPathProtocol(HotConnection):
             stats.total_s += duration_s
         else:
             stats.add(status, duration_s)
+        return True
 
     def _feed(self, data: bytes) -> None:
         lesson = self._quiet and self._lessons < _LESSONS_MOST

@@ -39,6 +39,8 @@ Reply = Callable[[Answer], None]
 HotRead = Callable[[bytes], Answer]
 # Calls `reply` exactly once: before it returns, or later from the same event loop.
 HotWrite = Callable[[HotRequest, Reply], None]
+# A bearer token to the answer, if that is known at once; None leaves the request to the handler.
+HotBearer = Callable[[bytes], Answer | None]
 # Whether a request with this query and these headers is one for the handler; if not, it is left to
 # the framework.
 Usual = Callable[[bytes, list[tuple[bytes, bytes]]], bool]
@@ -59,9 +61,11 @@ class ReadRoute:
 
 
 class WriteRoute:
-    """A route answered when its handler replies: a durable write, or a later read."""
+    """A route answered when its handler replies: a durable write, or a later read. `at_once` may
+    answer what differs in nothing but its bearer token from a request that was parsed before.
+    """
 
-    __slots__ = ("handler", "method", "path", "stats", "takes_body", "usual")
+    __slots__ = ("at_once", "handler", "method", "path", "stats", "takes_body", "usual")
 
     def __init__(
         self,
@@ -71,9 +75,11 @@ class WriteRoute:
         *,
         takes_body: bool,
         usual: Usual | None = None,
+        at_once: HotBearer | None = None,
     ) -> None:
         self.takes_body = takes_body
         self.usual = usual
+        self.at_once = at_once
         self.method = method
         self.path = path
         self.handler = handler
@@ -102,9 +108,15 @@ class RouteTable:
         """
         self._add(WriteRoute(method, path, handler, takes_body=True, usual=usual))
 
-    def later(self, method: bytes, path: bytes, handler: HotWrite) -> None:
-        """Add a later read; ValueError if the route is taken or not written as it arrives."""
-        self._add(WriteRoute(method, path, handler, takes_body=False))
+    def later(
+        self, method: bytes, path: bytes, handler: HotWrite, *, at_once: HotBearer | None = None
+    ) -> None:
+        """Add a later read; ValueError if the route is taken or not written as it arrives.
+
+        `at_once` sees the bearer token of a usual request and nothing else, and gives what
+        `handler` would reply, or None.
+        """
+        self._add(WriteRoute(method, path, handler, takes_body=False, at_once=at_once))
 
     def items(self, method: bytes, path: bytes, name: bytes, handler: HotWrite) -> None:
         """Add a later read of each item below `path`, which ends in a slash; metrics call them all

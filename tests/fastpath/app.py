@@ -45,6 +45,22 @@ def whoami(request: HotRequest, reply: Reply) -> None:
     _later(request.query.count(b"later"), reply, answer)
 
 
+def bearer(request: HotRequest, reply: Reply) -> None:
+    """A later read that looks at the bearer token only, at once or some turns later."""
+    header = request.header(b"authorization") or b""
+    token = header[7:].strip() if header.startswith(b"Bearer ") else b"nobody"
+    _later(request.query.count(b"later"), reply, _bearer_is(token))
+
+
+def bearer_at_once(token: bytes) -> Answer | None:
+    """The same, of the tokens that are known."""
+    return None if b"w" in token else _bearer_is(token)
+
+
+def _bearer_is(token: bytes) -> Answer:
+    return Answer(200, json.dumps({"bearer": token.decode("latin-1")}).encode())
+
+
 def thing(request: HotRequest, reply: Reply) -> None:
     """A later read of the item that the path ends in."""
     answer = Answer(200, json.dumps({"thing": request.item.decode("latin-1")}).encode())
@@ -66,6 +82,7 @@ def table() -> RouteTable:
     routes.write(b"POST", b"/save", save)
     routes.write(b"POST", b"/choosy", save, usual=is_usual)
     routes.later(b"GET", b"/me", whoami)
+    routes.later(b"GET", b"/bearer", bearer, at_once=bearer_at_once)
     routes.items(b"GET", b"/things/", b"{name}", thing)
     return routes
 

@@ -152,7 +152,8 @@ def right_requests(draw) -> bytes:
         later = draw(st.sampled_from(["", "?later", "?laterlater"]))
         token = draw(st.sampled_from(["", "one", "two", "t w", "="]))
         bearer = f"Authorization: Bearer {token}\r\n" if token else ""
-        return f"GET /me{later} HTTP/1.1\r\nHost: a\r\n{bearer}{cookie}{close}\r\n".encode()
+        path = draw(st.sampled_from(["/me", "/bearer"]))
+        return f"GET {path}{later} HTTP/1.1\r\nHost: a\r\n{bearer}{cookie}{close}\r\n".encode()
     if kind == 7:
         # A route that leaves some of its requests to the application, and the headers of others.
         path = draw(st.sampled_from(["/choosy", "/choosy", "/choosy?", "/choosy?a=1", "/save"]))
@@ -168,9 +169,8 @@ def unusual_requests(draw) -> bytes:
     method = draw(
         st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
     )
-    target = draw(st.sampled_from(["/hot", "/save", "/choosy", "/me", "/things/a-1"])) + draw(
-        QUERIES
-    )
+    target = draw(st.sampled_from(["/hot", "/save", "/choosy", "/me", "/bearer", "/things/a-1"]))
+    target += draw(QUERIES)
     line = f"{method} {target} HTTP/1.1"
     odd_lines = [
         f"{method} {target} HTTP/1.0",
@@ -231,7 +231,9 @@ def check_all_ways(odd: bytes) -> None:
     if odd.startswith(b"POST"):
         usual = first = b"POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
     elif b"uthorization" in odd:
-        first = b"GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer one\r\nCookie: a\r\n\r\n"
+        path = b"/bearer" if odd.startswith(b"GET /bearer") else b"/me"
+        head = b"HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer one\r\nCookie: a\r\n\r\n"
+        first = b"GET %b %b" % (path, head)
         usual = first.replace(b"one", b"another-2")
     elif odd.startswith(b"GET /me"):
         usual = first = b"GET /me?later HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -280,8 +282,8 @@ def test_each_odd_header(method, header):
     ],
 )
 def test_each_odd_token(lines):
-    for cookie in ([], ["Cookie: a"]):
-        request = ["GET /me HTTP/1.1", "Host: a", *lines, *cookie, "", ""]
+    for path, cookie in itertools.product(["/me", "/bearer"], [[], ["Cookie: a"]]):
+        request = [f"GET {path} HTTP/1.1", "Host: a", *lines, *cookie, "", ""]
         check_all_ways("\r\n".join(request).encode())
 
 
@@ -343,6 +345,8 @@ PLACES = [
     "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a{}b\r\nCookie: a\r\n\r\n",
     "GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}b\r\nCookie: a\r\n\r\n",
     "GET /me HTTP/1.1\r\nHost: a\r\n{}uthorization: Bearer b\r\nCookie: a\r\n\r\n",
+    "GET /bearer HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a{}b\r\nCookie: a\r\n\r\n",
+    "GET /bearer HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}b\r\nCookie: a\r\n\r\n",
     "POST /save?a{}b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
     "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3{}\r\n\r\nabc",
     "POST /save HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n{}\r\nabc",
