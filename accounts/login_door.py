@@ -14,8 +14,6 @@ from runtime.strict_json import InvalidBodyError, decode_json
 
 # Ten times what the longest name and password take. The event loop reads no more than this.
 BODY_BYTES_MOST = 8_192
-_JSON = frozenset([b"", b"application/json", b"application/json; charset=utf-8"])
-_TAKES_JSON = frozenset([b"*/*", b"application/json"])
 
 
 class Login(NamedTuple):
@@ -51,29 +49,3 @@ class LoginDoor:
         forwarded = request.header(b"x-forwarded-for") or None
         address = self._addresses.client(request.client, forwarded)
         self._hand_over(Login(username, password, device.decode("latin-1"), address), reply)
-
-
-class UsualLogins:
-    """Which requests the door takes: plain ones, that Django would neither refuse nor redirect."""
-
-    def __init__(self, *, host_is_allowed: Callable[[bytes], bool], https_only: bool) -> None:
-        self._host_is_allowed = host_is_allowed
-        self._https_only = https_only
-
-    def __call__(self, query: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
-        """Whether this is one of them; never raises."""
-        given = dict(headers)
-        return (
-            not query
-            # Which of two equal headers counts is the framework's business.
-            and len(given) == len(headers)
-            and int(given.get(b"content-length", b"0")) <= BODY_BYTES_MOST
-            and given.get(b"content-type", b"").lower() in _JSON
-            and not _TAKES_JSON.isdisjoint(_listed(given.get(b"accept", b"*/*")))
-            and (not self._https_only or given.get(b"x-forwarded-proto") == b"https")
-            and self._host_is_allowed(given.get(b"host", b""))
-        )
-
-
-def _listed(header: bytes) -> list[bytes]:
-    return [each.strip() for each in header.split(b",")]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import orjson
@@ -114,7 +115,7 @@ def _fault(status: int, msg: str) -> Fault:
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """The answer to any exception of a view; what nobody foresaw is logged, and told nothing of."""
     if isinstance(exc, exceptions.APIException):
-        return _response(exc.status_code, _framework_msg(exc, context), _headers(exc))
+        return _response(exc.status_code, framework_msg(exc, context), _headers(exc))
     fault = fault_of(exc)
     if fault is None:
         log.error("unhandled error", path=context["request"].path, exc_info=exc)
@@ -136,8 +137,12 @@ def _headers(exc: exceptions.APIException) -> dict[str, str]:
     return headers
 
 
-def _framework_msg(exc: exceptions.APIException, context: Mapping[str, Any]) -> str:
-    """The framework's error in our words; what our own code raised says it already."""
+def framework_msg(
+    exc: exceptions.APIException, context: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    """The framework's error in our words; what our own code raised says it already. Errors of a
+    view's own need its context.
+    """
     match exc:
         case exceptions.NotAuthenticated():
             return "authorization: a token or a session is needed"

@@ -1,28 +1,19 @@
 """What the api pool has running for people: the keeper of sessions, and the hot routes."""
 
-from functools import lru_cache
-from logging import getLogger
-
 from django.conf import settings
-from django.http.request import split_domain_port, validate_host
 
 from accounts.fastpath import MeDoor
 from accounts.keeper import new_keeper
-from accounts.login_door import LoginDoor, UsualLogins
+from accounts.login_door import BODY_BYTES_MOST, LoginDoor
 from accounts.login_lane import LoginLane
 from accounts.lookups import Lookups
 from accounts.passwords import hash_pool
 from accounts.sessions import process_sessions
 from config import env
-from config.api import fault_of
+from config.refusals import host_is_allowed, refusal
 from runtime.addresses import Addresses
-from runtime.http.answer import Answer
-from runtime.http.errors import error_answer
 from runtime.http.routes import RouteTable
-
-log = getLogger(__name__)
-
-_HOSTS_MOST = 1_000
+from runtime.http.usual import UsualJson
 
 
 class People:
@@ -37,7 +28,7 @@ class People:
             # One more than hash, so that statements are made meanwhile; a connection for each.
             threads=max(hash_pool().threads + 1, env.value("DATABASE_POOL_SIZE") // 2),
             waiting=settings.ACCOUNT_HASHING_WAITING,
-            refusal=_refusal,
+            refusal=refusal,
         )
         self._login = LoginDoor(self._logins.hand_over, Addresses(settings.TRUSTED_PROXIES))
 
@@ -48,8 +39,10 @@ class People:
     def add_routes(self, routes: RouteTable) -> None:
         """Answer session checks and logins before any framework."""
         routes.later(b"GET", b"/api/v1/users/me", self._me, at_once=self._me.at_once)
-        usual = UsualLogins(
-            host_is_allowed=_host_is_allowed, https_only=settings.SECURE_SSL_REDIRECT
+        usual = UsualJson(
+            body_bytes_most=BODY_BYTES_MOST,
+            host_is_allowed=host_is_allowed,
+            https_only=settings.SECURE_SSL_REDIRECT,
         )
         routes.write(b"POST", b"/api/v1/users/login", self._login, usual=usual)
 
@@ -58,18 +51,3 @@ class People:
         self._logins.stop()
         self._lookups.stop()
         self._keeper.stop()
-
-
-@lru_cache(maxsize=_HOSTS_MOST)
-def _host_is_allowed(host: bytes) -> bool:
-    domain, _port = split_domain_port(host.decode("latin-1"))
-    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
-
-
-def _refusal(error: Exception) -> Answer:
-    """What Django's view would answer."""
-    fault = fault_of(error)
-    if fault is None:
-        log.error("unhandled error in a login", exc_info=error)
-        return error_answer(500, "internal error")
-    return error_answer(fault.status, fault.msg, retry_after_s=fault.retry_after_s)

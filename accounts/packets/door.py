@@ -11,12 +11,12 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
-from accounts.lanes import Lane
 from accounts.packets.codec import Packet, PacketError, decode_packet, encode_failure
 from accounts.packets.connection import PacketConnection
 from accounts.packets.known_lines import KnownLine, KnownLines
 from accounts.packets.limits import Limits
 from accounts.packets.stats import BAD, Stats
+from runtime.lanes import Lane
 
 # Connections beyond the limit that may stay until they have read why they are refused.
 _REFUSED_MOST = 1024

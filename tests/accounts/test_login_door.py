@@ -1,17 +1,25 @@
 """Logins on the fast path: which ones it takes, and what the threads behind it are asked."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
-from accounts.login_door import BODY_BYTES_MOST, Login, LoginDoor, UsualLogins
+from accounts.login_door import BODY_BYTES_MOST, Login, LoginDoor
 from runtime.addresses import Addresses
 from runtime.http.answer import Answer
 from runtime.http.routes import HotRequest, Reply
+from runtime.http.usual import UsualJson
 
 DONE = Answer(200, b"{}")
 ANN = {"username": "ann", "password": "correct horse"}
 PLAIN = {"host": "a", "content-length": "10", "content-type": "application/json"}
+
+
+def usual_logins(host_is_allowed: Callable[[bytes], bool], *, https_only: bool) -> UsualJson:
+    return UsualJson(
+        body_bytes_most=BODY_BYTES_MOST, host_is_allowed=host_is_allowed, https_only=https_only
+    )
 
 
 class Noting:
@@ -80,7 +88,7 @@ def test_a_body_that_is_no_login(body, msg):
     ],
 )
 def test_usual_logins(change):
-    usual = UsualLogins(host_is_allowed=lambda host: host == b"a", https_only=False)
+    usual = usual_logins(lambda host: host == b"a", https_only=False)
     assert usual(b"", pairs(PLAIN | change))
 
 
@@ -99,12 +107,12 @@ def test_usual_logins(change):
     ],
 )
 def test_logins_for_django(change):
-    usual = UsualLogins(host_is_allowed=lambda host: host == b"a", https_only=False)
+    usual = usual_logins(lambda host: host == b"a", https_only=False)
     assert not usual(b"", pairs(PLAIN | change))
 
 
 def test_more_logins_for_django():
-    usual = UsualLogins(host_is_allowed=lambda host: True, https_only=True)
+    usual = usual_logins(lambda host: True, https_only=True)
     secure = pairs(PLAIN | {"x-forwarded-proto": "https"})
     assert usual(b"", secure)
     assert not usual(b"format=json", secure)

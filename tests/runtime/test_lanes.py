@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from accounts.lanes import Lane
+from runtime.lanes import Lane
 
 
 def new_lane(rest: Callable[[], None] = lambda: None, **limits: float) -> Lane[int]:

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
 Given = TypeVar("Given")
+_LINGER_S = 0.05
 
 
 class _Job(NamedTuple, Generic[Given]):
@@ -28,7 +29,7 @@ class Lane(Generic[Given]):
 
     What has waited longer than `patience_s` is answered with `late` and not begun: while a store
     is away each job takes seconds, and nobody waits for the answer any more. A thread that finds
-    nobody waiting calls `rest`, and so gives back what it kept for its next job.
+    nobody waiting for a moment calls `rest`, and so gives back what it kept for its next job.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Lane(Generic[Given]):
             self._run(job)
             # Or the password in it, and the connection, would be kept until the next one.
             del job
+        self._rest()
 
     def _run(self, job: _Job[Given]) -> None:
         waited_s = self._clock() - job.taken_at_s
@@ -91,7 +93,8 @@ class Lane(Generic[Given]):
 
     def _next(self) -> _Job[Given] | None:
         try:
-            return self._line.get_nowait()
+            # One client that asks again and again leaves gaps that are shorter than this.
+            return self._line.get(timeout=_LINGER_S)
         except Empty:
             self._rest()
             return self._line.get()

@@ -1,0 +1,78 @@
+"""Hot requests whose answers need PostgreSQL: threads beside the event loop, a bounded line."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from logging import getLogger
+
+from django.db import Error, connections
+
+from runtime.errors import DomainError
+from runtime.http.answer import Answer
+from runtime.http.routes import Reply
+from runtime.lanes import Lane
+
+log = getLogger(__name__)
+
+# Longer than a full line takes when the cores are busy.
+PATIENCE_S = 5.0
+
+
+class AnswerLane:
+    """One worker's threads for one kind of request; made and used on its event loop.
+
+    `busy` is answered when too many wait, or one has waited too long. `refusal` words what the
+    services raise, and logs what nobody foresaw.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        threads: int,
+        waiting: int,
+        busy: Answer,
+        refusal: Callable[[Exception], Answer],
+    ) -> None:
+        self._busy = busy
+        self._refusal = refusal
+        self._lane: Lane[Answer] = Lane(
+            asyncio.get_running_loop(),
+            name=name,
+            threads=threads,
+            waiting=waiting,
+            patience_s=PATIENCE_S,
+            late=busy,
+            rest=_rest,
+        )
+
+    def hand_over(self, work: Callable[[], Answer], reply: Reply) -> None:
+        """Reply later, on this event loop, with what `work` gives or why it gives nothing; at once
+        when too many wait.
+        """
+        if not self._lane.take(partial(self._answer, work), reply):
+            reply(self._busy)
+
+    def _answer(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return work()
+        except DomainError as error:
+            return self._refusal(error)
+        except Exception as error:  # noqa: BLE001 - every one of them is answered
+            # The next request shall not find what is left of this one's connection.
+            _rest()
+            return self._refusal(error)
+
+    def stop(self) -> None:
+        """Let the threads go once they are done."""
+        self._lane.stop()
+
+
+def _rest() -> None:
+    """Give the thread's connection back to the pool. While others wait, each thread keeps its own:
+    to take one out costs as much as a statement.
+    """
+    try:
+        connections.close_all()
+    except Error as error:
+        log.warning("a connection could not be given back: %s", error)
