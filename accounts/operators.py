@@ -8,8 +8,18 @@ from rest_framework.authtoken.models import Token
 
 from accounts.models import User
 from accounts.names import username_key
+from commons.prepared import Named, find
+from commons.rows import columns_of, row_of
 
 OPERATORS_GROUP = "Operators"
+_BY_TOKEN = Named.of(
+    "accounts_operator",
+    f"""
+    SELECT {columns_of(User)} FROM authtoken_token
+    JOIN accounts_user ON accounts_user.id = authtoken_token.user_id
+    WHERE authtoken_token.key = %(key)s
+    """,  # noqa: S608
+)
 _OPERATORS_MAY = {
     "adserver": ("add_ad", "change_ad", "delete_ad", "view_ad", "view_adchange"),
     "counters": ("view_counter", "view_deadletter"),
@@ -33,6 +43,12 @@ def operator_ensure(*, credentials: Callable[[], Mapping[str, str]]) -> bool:
         user = User.objects.create_superuser(given["username"], password=given["password"])
         Token.objects.create(user=user, key=given["token"])
     return True
+
+
+def user_by_token(key: str) -> User | None:
+    """Whose API token this is; also of somebody who is no longer active."""
+    row = find(_BY_TOKEN, {"key": key})
+    return None if row is None else row_of(User, row)
 
 
 def token_rotate(*, user: User) -> str:

@@ -52,7 +52,7 @@ _PLACE = re.compile(r"%\((\w+)\)s")
 _prepared: WeakKeyDictionary[Any, set[str] | None] = WeakKeyDictionary()
 
 
-def run(*calls: Call, begin: bool = False) -> list[tuple[Any, ...]]:
+def run(*calls: Call, begin: bool = False) -> list[Any]:
     """Run the statements, each as if sent by itself, in one round trip; gives the rows of those
     that have one. Raises what Django raises for a database error: NotSupportedError once on each
     connection after a migration has changed a column that a statement gives.
@@ -90,7 +90,14 @@ def run(*calls: Call, begin: bool = False) -> list[tuple[Any, ...]]:
 
 
 def fetch(named: Named, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The row that the statement gives. Raises what Django raises for a database error."""
+    """The row that the statement always gives. Raises what Django raises for a database error."""
+    row = find(named, values)
+    assert row is not None
+    return row
+
+
+def find(named: Named, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The row that the statement gives, if there is one. Raises as above."""
     call = Call(named.statement, [values[name] for name in named.names])
     try:
         [row] = run(call)
@@ -99,7 +106,8 @@ def fetch(named: Named, values: Mapping[str, Any]) -> tuple[Any, ...]:
             raise
         # Nothing was done, and now it is prepared anew.
         [row] = run(call)
-    return row
+    found: tuple[Any, ...] | None = row
+    return found
 
 
 @cache

@@ -37,6 +37,7 @@ class Application:
 
 async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     from config import doors, wiring
+    from config.ads import AdWrites
     from config.ingest import Ingest
     from config.people import People
 
@@ -47,15 +48,18 @@ async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     await ingest.start()
     people = People()
     people.start()
+    ads = AdWrites()
     scope["state"]["hot_routes"] = routes = wiring.hot_routes()
     ingest.add_routes(routes)
     people.add_routes(routes)
+    ads.add_routes(routes)
     doors.open_doors(routes)
     await send({"type": "lifespan.startup.complete"})
     # By the next message the server has answered, or given up, every request that it took.
     await receive()
     doors.close_doors()
     await ingest.stop()
+    ads.stop()
     await asyncio.to_thread(people.stop)
     await asyncio.to_thread(worker.stop)
     await send({"type": "lifespan.shutdown.complete"})

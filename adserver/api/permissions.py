@@ -1,5 +1,7 @@
 """Who may use the operator's endpoints."""
 
+from typing import Any
+
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -12,11 +14,15 @@ PERMISSION_OF_METHOD = {
 }
 
 
+def may(user: Any, method: str) -> bool:
+    """Whether a user may use a method of the operator's endpoints; None is nobody."""
+    needed = PERMISSION_OF_METHOD.get(method, "adserver.view_ad")
+    return bool(user and user.is_authenticated and user.is_staff and user.has_perm(needed))
+
+
 class IsOperator(BasePermission):
     """Staff with the model permission that the method needs; reading needs `view_ad`."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Whether the request may go on."""
-        needed = PERMISSION_OF_METHOD.get(request.method or "", "adserver.view_ad")
-        user = request.user
-        return bool(user and user.is_authenticated and user.is_staff and user.has_perm(needed))
+        return may(request.user, request.method or "")

@@ -1,0 +1,56 @@
+"""Creates ads beside the event loop, in threads of their own and with a bounded line."""
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from adserver import services
+from adserver.records import Actor, parse_fields
+from adserver.write_door import AdWrite
+from commons.answering import AnswerLane
+from runtime.http.answer import Answer
+from runtime.http.errors import error_answer
+from runtime.http.routes import Reply
+from runtime.strict_json import InvalidBodyError, decode_json
+
+BUSY = error_answer(503, "catalog: too many writes at once, nothing was accepted", retry_after_s=1)
+_encode = msgspec.json.Encoder().encode
+
+# Who may create ads with this API token; raises what `refusal` words for anybody else.
+Permit = Callable[[str], Actor]
+
+
+class AdLane:
+    """One worker's threads for the ads that operators create; made and used on its event loop.
+
+    `refusal` words what `permit` and the services raise, and logs what nobody foresaw.
+    """
+
+    def __init__(
+        self, *, threads: int, waiting: int, permit: Permit, refusal: Callable[[Exception], Answer]
+    ) -> None:
+        self._permit = permit
+        self._lane = AnswerLane(
+            name="ads", threads=threads, waiting=waiting, busy=BUSY, refusal=refusal
+        )
+
+    def hand_over(self, write: AdWrite, reply: Reply) -> None:
+        """Reply later, on this event loop, with the new ad's id or why there is none; at once when
+        too many wait.
+        """
+        self._lane.hand_over(partial(self._create, write), reply)
+
+    def _create(self, write: AdWrite) -> Answer:
+        actor = self._permit(write.token)
+        # An empty body is an object without fields, as for the framework.
+        raw = decode_json(write.body) if write.body else {}
+        if not isinstance(raw, dict):
+            raise InvalidBodyError("body: must be an object")
+        ad = services.ad_create(fields=parse_fields(raw), actor=actor)
+        body = _encode({"msg": "Ad created", "data": ad.pk})
+        return Answer(201, body, ((b"x-catalog-version", b"%d" % ad.version),))
+
+    def stop(self) -> None:
+        """Let the threads go once they are done."""
+        self._lane.stop()
