@@ -18,7 +18,24 @@ from benchmarks.timeseries import TimeseriesBenchmarks
 from config import env
 from tests.support.stores import Stores
 
-NAMES = ("A1", "A2", "A3", "A4", "A5", "C1", "C2", "C3", "T1", "T2", "T3", "T4", "U1", "U2", "U3")
+NAMES = (
+    "A1",
+    "A2",
+    "A3",
+    "A4",
+    "A5",
+    "A6",
+    "C1",
+    "C2",
+    "C3",
+    "T1",
+    "T2",
+    "T3",
+    "T4",
+    "U1",
+    "U2",
+    "U3",
+)
 # By the first letter of the benchmark's name.
 ROOMS: dict[str, Callable[[Stores, Path, Effort], Any]] = {
     "A": AdsBenchmarks,

@@ -1,4 +1,6 @@
-"""A1 to A5: reading ads from the api and the edge, at size, under writes, and from cold."""
+"""A1 to A6: reading ads from the api and the edge, at size, under writes, and from cold; creating
+ads over HTTP.
+"""
 
 import json
 import os
@@ -13,6 +15,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from benchmarks.house import Catalog, mean_body_bytes, running, wait_ready
+from benchmarks.load import run_wrk
 from benchmarks.references import bare_asgi, bare_wsgi, nginx, published_meinheld
 from benchmarks.report import Result, Target
 from benchmarks.rounds import Series, alternate, measure, ratio
@@ -21,6 +24,7 @@ from tests.support.stores import Stores
 
 SCRIPT = "ads.lua"
 WRITES_PER_S = 100
+_CREATING_CLIENTS = 8
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,30 @@ class AdsBenchmarks:
             Target("s for bare ASGI to listen", median(bare)),
         ]
         return Result("A5", f"warm start, {catalog.count} ads", [], targets, {"seconds": ours})
+
+    def a6(self) -> Result:
+        """Ads created over HTTP, on the fast path and, because of a query, by Django's view."""
+        catalog = self.catalog(1000)
+        os.environ["AD_TOKEN"] = catalog.operator_token()
+        hot, cold = Series("fast path"), Series("Django's view")
+        with running(catalog.api()) as ours:
+            for _ in range(self._effort.rounds):
+                for series, query in ((hot, ""), (cold, "?cold")):
+                    os.environ["CREATE_QUERY"] = query
+                    self._create(ours, series)
+        targets = [Target("of Django's view", ratio(hot, cold), at_least=2.0)]
+        return Result("A6", "ads created, 8 clients", [hot, cold], targets, {})
+
+    def _create(self, server: Server, series: Series) -> None:
+        before_s = server.cpu_s()
+        load = run_wrk(
+            server.url,
+            script="creates.lua",
+            duration_s=self._effort.duration_s,
+            connections=_CREATING_CLIENTS,
+        )
+        series.cpu_us.append((server.cpu_s() - before_s) / max(load.requests, 1) * 1e6)
+        series.loads.append(load)
 
 
 def _seconds_to_ready(server: Server, wait: Callable[[Server], float]) -> float:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import secrets
 import subprocess
 import time
 import urllib.error
@@ -29,6 +30,7 @@ class Catalog:
 
     def __init__(self, stores: Stores, directory: Path, *, count: int) -> None:
         self.count = count
+        self._token = ""
         self.directory = directory / f"ads-{count}"
         self.database_url = _new_database(
             stores.database_url, f"ads_{directory.name.lower()}_{count}"
@@ -52,6 +54,21 @@ class Catalog:
         environment = {**os.environ, **self.environment(self.directory)}
         command = [PYTHON, "manage.py", *arguments]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+    def operator_token(self) -> str:
+        """The API token of an operator, who is made if there is none."""
+        if not self._token:
+            self.manage(
+                "createsuperuser", "--noinput", "--username", "operator", "--email", "a@b.example"
+            )
+            self._token = secrets.token_hex(20)
+            with psycopg.connect(self.database_url, autocommit=True) as connection:
+                connection.execute(
+                    "INSERT INTO authtoken_token (key, created, user_id)"
+                    " SELECT %s, now(), id FROM accounts_user WHERE username = 'operator'",
+                    (self._token,),
+                )
+        return self._token
 
     def api(self, *, workers: int = WORKERS) -> Server:
         """The api pool on this catalog."""
