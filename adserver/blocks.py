@@ -34,12 +34,13 @@ class Entry:
     """One ad in the index.
 
     `key` is its place in the order, end in microseconds then the id's 128 bits; `start_us`
-    microseconds since the epoch; `mask` what it accepts; `json` its rendered form.
+    microseconds since the epoch; `mask` what it accepts; `json` its rendered form, which all who
+    show the ad share, and which changes under them when only that changes.
     """
 
     __slots__ = ("json", "key", "mask", "start_us")
 
-    def __init__(self, key: int, start_us: int, mask: int, json: bytes) -> None:
+    def __init__(self, key: int, start_us: int, mask: int, json: bytearray) -> None:
         self.key = key
         self.start_us = start_us
         self.mask = mask

@@ -7,11 +7,11 @@ from itertools import compress
 from adserver.blocks import Conditions, Entry
 from adserver.targeting import EVERYBODY, FIELD_MASKS, bit_flags, value_positions
 
-ENTERED, LEFT, REWRITTEN = 1, -1, 0
+ENTERED, LEFT = 1, -1
 
 
 class Events:
-    """Entrances (1), exits (-1) and new contents in the same place (0), in order.
+    """Entrances (1) and exits (-1), in order.
 
     Per attribute value the bits of the events whose ads accept it, and per attribute of those that
     accept everybody: an event marks few sets, a look reads two per condition.

@@ -123,7 +123,8 @@ class AdLookup:
     """The hot handler: raw query string in, Answer out. Safe to call from any thread."""
 
     def __init__(self, index: CatalogIndex) -> None:
-        self._query = index.query
+        self._index = index
+        self._peek = index.peek
         # One headers tuple per version, so that the doors may keep its encoded form.
         self._known: tuple[int, Headers] = (-1, ())
         # What the two halves of usual queries mean: who asks, and offset and limit.
@@ -136,12 +137,14 @@ class AdLookup:
         visitor, page_asked = self._visitors.get(who), self._pages.get(where)
         if visitor is None or page_asked is None:
             return self._read(query)
-        version, total, page = self._query(visitor, *page_asked)
+        version, total, page = self._peek(visitor, *page_asked)
         known = self._known
         if known[0] == version:
             body = b'{"ads":[%b],"total":%d}' % (b",".join(page), total)
-            return _new_tuple(Answer, (200, body, known[1]))
-        return self._answer(version, total, page)
+            # Whether what was joined is of this version.
+            if self._index.begun == version:
+                return _new_tuple(Answer, (200, body, known[1]))
+        return self._answer(*self._index.query(visitor, *page_asked))
 
     def _read(self, query: bytes) -> Answer:
         """Answer a query of which a half is new, and remember both if they are usual ones."""
@@ -154,14 +157,14 @@ class AdLookup:
         if _usual(who) == visitor | (flags & _VISITOR_FLAGS) << _FLAGS_SHIFT:
             _remember(self._visitors, who, visitor)
             _remember(self._pages, where, page_asked)
-        return self._answer(*self._query(visitor, *page_asked))
+        return self._answer(*self._index.query(visitor, *page_asked))
 
     def _careful(self, query: bytes) -> Answer:
         try:
             visitor, offset, limit = parse_query(query)
         except InvalidQueryError as error:
             return error_answer(400, str(error))
-        return self._answer(*self._query(visitor, offset, limit))
+        return self._answer(*self._index.query(visitor, offset, limit))
 
     def _answer(self, version: int | None, total: int, page: list[bytes]) -> Answer:
         if version is None:

@@ -7,7 +7,8 @@ two ways. An event that comes alone, as most writes do, is worked at once into t
 concerns: side by side they cost a tenth of what each costs when it is asked for next. When many
 events come at once, or they concern very many segments, a segment replays them when it is asked
 for again. So neither a write nor the clock ever costs time in proportion to the catalog, and what
-either costs on behalf of segments is bounded.
+either costs on behalf of segments is bounded. A write that changes only what is shown of an ad
+changes it in the one place that all segments look at, and costs nothing on their behalf.
 
 Pure: no thread, no socket, and the clock is passed in. A lock makes it safe for one thread that
 applies changes and others that ask.
@@ -23,7 +24,7 @@ from uuid import UUID
 
 from adserver.audiences import Audiences
 from adserver.blocks import BLOCK_ADS, Entry, OrderedBlocks, conditions_of
-from adserver.events import ENTERED, LEFT, REWRITTEN, Events
+from adserver.events import ENTERED, LEFT, Events
 from adserver.records import AdRecord, epoch_us, render
 from adserver.segments import FRONT_ADS, FRONT_ADS_MOST, Segment, follow
 from adserver.targeting import ad_mask, need_of
@@ -48,10 +49,10 @@ _HASH_MODULUS = 1 << (8 * _HASH_BYTES)
 def make_entry(record: AdRecord) -> Entry:
     """The index's form of an ad."""
     key = epoch_us(record.end_at) << 128 | record.id.int
-    return Entry(key, epoch_us(record.start_at), ad_mask(record), render(record))
+    return Entry(key, epoch_us(record.start_at), ad_mask(record), bytearray(render(record)))
 
 
-def _digest(json: bytes) -> int:
+def _digest(json: bytearray) -> int:
     return int.from_bytes(blake2b(json, digest_size=_HASH_BYTES).digest(), "big")
 
 
@@ -65,6 +66,8 @@ class CatalogIndex:
         self._clock = clock
         self._lock = Lock()
         self.version: int | None = None
+        # The version that was begun last: while it is not `version`, contents may be of either.
+        self.begun: int | None = None
         self._entries: dict[int, Entry] = {}
         self._sum = 0
         self._serial = itertools.count()
@@ -91,7 +94,7 @@ class CatalogIndex:
         with self._lock:
             self._entries, self._sum = entries, total % _HASH_MODULUS
             self._begin(now_us, live)
-            self.version = version
+            self.version = self.begun = version
             self._publish()
 
     def apply(
@@ -106,6 +109,7 @@ class CatalogIndex:
         with self._lock:
             if self.version is None or version != self.version + 1:
                 raise ValueError(f"version {version} does not follow {self.version}")
+            self.begun = version
             self._advance(self._clock())
             self._at_once = 0 if one_of_many else AT_ONCE_EVENTS
             old = self._entries.pop(ad_id.int, None)
@@ -124,8 +128,10 @@ class CatalogIndex:
         """Let `new` take the place of `old`."""
         if old is not None and self._is_live(old):
             if new is not None and self._is_live(new) and _same_place(old, new):
+                # In the one place where all segments have it: no event, whoever it concerns.
+                old.json[:] = new.json
+                new.json = old.json
                 self._live.replace(new)
-                self._note(REWRITTEN, new)
                 return
             self._note(LEFT, self._live.remove(old.key))
         if new is not None:
@@ -143,6 +149,20 @@ class CatalogIndex:
 
         `visitor` is a `targeting.visitor_code`. Version None: nothing is loaded yet.
         """
+        version, total, page = self.peek(visitor, offset, limit)
+        copies = list(map(bytes, page))
+        if self.begun == version:
+            return version, total, copies
+        with self._lock:
+            version, total, page = self._look(visitor, offset, limit)
+            return version, total, list(map(bytes, page))
+
+    def peek(
+        self, visitor: int, offset: int, limit: int
+    ) -> tuple[int | None, int, list[bytearray]]:
+        """The same without copies: the contents are of that version if, after they were used, it is
+        still the one that was `begun` last. Else ask `query`.
+        """
         # Without the lock, which would cost a fifth of all this. What writers publish is one state
         # of the catalog. A segment is true from its `seen` on, in every state whose range holds
         # that: whatever concerns it changes `seen` first, and never back.
@@ -155,21 +175,22 @@ class CatalogIndex:
                     total, page = segment.total, segment.front[offset:last]
                     if segment.seen == seen:
                         return version, total, page
-        return self._query_slowly(visitor, offset, limit)
-
-    def _query_slowly(
-        self, visitor: int, offset: int, limit: int
-    ) -> tuple[int | None, int, list[bytes]]:
         with self._lock:
-            now_ns = self._clock()
-            if not self._from_ns <= now_ns < self._turn_ns:
-                self._advance(now_ns)
-            last = offset + limit
-            segment = self._refreshed(visitor, last)
-            if segment.complete or last <= len(segment.front):
-                return self.version, segment.total, segment.front[offset:last]
-            entries = self._live.page(self._live.matching(segment.conditions), offset, limit)
-            return self.version, segment.total, [entry.json for entry in entries]
+            return self._look(visitor, offset, limit)
+
+    def _look(
+        self, visitor: int, offset: int, limit: int
+    ) -> tuple[int | None, int, list[bytearray]]:
+        """The same for who holds the lock."""
+        now_ns = self._clock()
+        if not self._from_ns <= now_ns < self._turn_ns:
+            self._advance(now_ns)
+        last = offset + limit
+        segment = self._refreshed(visitor, last)
+        if segment.complete or last <= len(segment.front):
+            return self.version, segment.total, segment.front[offset:last]
+        entries = self._live.page(self._live.matching(segment.conditions), offset, limit)
+        return self.version, segment.total, [entry.json for entry in entries]
 
     def contains(self, ad_id: UUID) -> bool:
         """Whether the ad is live now."""

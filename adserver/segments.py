@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 
 from adserver.blocks import Conditions, Entry, OrderedBlocks
-from adserver.events import LEFT, REWRITTEN, Events
+from adserver.events import LEFT, Events
 
 # First ads kept per segment, and, for a segment of which more were asked once, most of them. When
 # exits leave less than the share, they are read from the blocks again.
@@ -88,9 +88,7 @@ class Segment:
         """Let an event within reach change the front."""
         keys, front = self.keys, self.front
         at = bisect_left(keys, entry.key)
-        if change == REWRITTEN:
-            front[at] = entry.json
-        elif change == LEFT:
+        if change == LEFT:
             del keys[at], front[at]
         else:
             keys.insert(at, entry.key)
@@ -108,9 +106,6 @@ def follow(
     left as ones that have seen nothing: reading them again is for whoever asks for them.
     """
     key = entry.key
-    if change == REWRITTEN:
-        _rewrite([each for each in segments if key <= each.reach], entry, since=since, seen=seen)
-        return
     for segment in segments:
         if segment.seen < since:
             continue
@@ -122,13 +117,3 @@ def follow(
         changed = within or segment.total == len(segment.keys)
         if not changed or segment.settle():
             segment.seen = seen
-
-
-def _rewrite(segments: Iterable[Segment], entry: Entry, *, since: int, seen: int) -> None:
-    """Put an ad's new contents into the fronts that it is in."""
-    key, json = entry.key, entry.json
-    for segment in segments:
-        if segment.seen >= since:
-            # Who took the old contents finds the old number before and after, or asks again.
-            segment.seen = seen
-            segment.front[bisect_left(segment.keys, key)] = json

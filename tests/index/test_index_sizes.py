@@ -154,6 +154,26 @@ def test_a_write_and_the_clock_read_no_blocks(monkeypatch: pytest.MonkeyPatch) -
         assert index.query(code_of(visitor), 0, 10)[1:] == wanted
 
 
+def test_other_contents_in_the_same_place_are_no_event() -> None:
+    index = CatalogIndex(clock=lambda: NOW_NS)
+    ads = catalog(50)
+    index.load(ads, version=0)
+    before = [index.query(code_of({"age": age}), 0, 50) for age in range(1, 100)]
+    events = index._seen
+    ad = replace(max(ads, key=lambda ad: ad.age_end - ad.age_start), title="Another", version=1)
+    index.apply(version=1, ad_id=ad.id, record=ad)
+    assert index._seen == events
+    old = next(each for each in ads if each.id == ad.id)
+    after = [index.query(code_of({"age": age}), 0, 50) for age in range(1, 100)]
+    for (_, total, page), (version, now, shown) in zip(before, after, strict=True):
+        assert (version, now) == (1, total)
+        assert shown == [render(ad) if json == render(old) else json for json in page]
+    assert before != after
+    fresh = CatalogIndex(clock=lambda: NOW_NS)
+    fresh.load([ad if each is old else each for each in ads], version=1)
+    assert index.state() == fresh.state()
+
+
 def test_work_at_once_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = NOW_NS
     monkeypatch.setattr(index_module, "AT_ONCE_PER_S", 10)
@@ -167,9 +187,10 @@ def test_work_at_once_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     for version in range(1, 5):
         if version == 4:
             now_ns += 10**9
-        ad = replace(everybody, version=version)
-        index.apply(version=version, ad_id=ad.id, record=ad)
+        ad = None if version % 2 else replace(everybody, version=version)
+        index.apply(version=version, ad_id=everybody.id, record=ad)
         left_to_visitors.append(index._true_since == index._seen)
-        assert index.query(code_of({"age": 90}), 0, 10) == (version, 1, [render(ad)])
+        shown = [render(ad)] if ad else []
+        assert index.query(code_of({"age": 90}), 0, 10) == (version, len(shown), shown)
     # Each concerns eight segments or nine, and a second later there is time again.
     assert left_to_visitors == [False, True, True, False]

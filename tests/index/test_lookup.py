@@ -134,7 +134,7 @@ def agree(lookup: AdLookup, query: bytes) -> None:
         assert (answer.status, json.loads(answer.body)) == (400, {"msg": parsed})
         return
     visitor, offset, limit = parsed
-    _, total, page = lookup._query(visitor, offset, limit)
+    _, total, page = lookup._index.query(visitor, offset, limit)
     body = json.loads(answer.body)
     assert answer.status == 200
     assert answer.headers == ((b"x-catalog-version", b"41"),)
