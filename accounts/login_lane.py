@@ -15,6 +15,8 @@ from runtime.http.errors import error_answer
 from runtime.http.routes import Reply
 
 BUSY = error_answer(503, TOO_MANY_MSG, retry_after_s=1)
+# Longer than a full line takes when the cores are busy.
+_PATIENCE_S = 5.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,7 +30,12 @@ class LoginLane:
         self, *, threads: int, waiting: int, refusal: Callable[[Exception], Answer]
     ) -> None:
         self._lane = AnswerLane(
-            name="login", threads=threads, waiting=waiting, busy=BUSY, refusal=refusal
+            name="login",
+            threads=threads,
+            waiting=waiting,
+            busy=BUSY,
+            refusal=refusal,
+            patience_s=_PATIENCE_S,
         )
 
     def hand_over(self, login: Login, reply: Reply) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from adserver.records import CONTENT_CHARACTERS_MAX
+from runtime.addresses import Addresses
 from runtime.http.routes import HotRequest, Reply
 
 # An ad with the longest content in bytes of its own takes less.
@@ -14,10 +15,11 @@ _TOKEN = re.compile(rb"Token ([0-9A-Za-z]{1,64})")
 
 
 class AdWrite(NamedTuple):
-    """An ad as somebody sends it, and the API token that they send with it."""
+    """An ad as somebody sends it, the API token that they send with it, and from where."""
 
     token: str
     body: bytes
+    address: str = ""
 
 
 # Carries the write out elsewhere than on the event loop, then replies on it.
@@ -32,10 +34,13 @@ def is_token(authorization: bytes) -> bool:
 class AdWriteDoor:
     """The hot handler, of requests whose `Authorization` `is_token`. Runs on the event loop."""
 
-    def __init__(self, hand_over: HandOver) -> None:
+    def __init__(self, hand_over: HandOver, addresses: Addresses) -> None:
         self._hand_over = hand_over
+        self._addresses = addresses
 
     def __call__(self, request: HotRequest, reply: Reply) -> None:
         """What became of the write, once it is known."""
         token = (request.header(b"authorization") or b"").removeprefix(b"Token ").decode()
-        self._hand_over(AdWrite(token, request.body), reply)
+        forwarded = request.header(b"x-forwarded-for") or None
+        address = self._addresses.client(request.client, forwarded)
+        self._hand_over(AdWrite(token, request.body, address), reply)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from logging import getLogger
 
 import msgspec
 
@@ -14,7 +15,11 @@ from runtime.http.errors import error_answer
 from runtime.http.routes import Reply
 from runtime.strict_json import InvalidBodyError, decode_json
 
-BUSY = error_answer(503, "catalog: too many writes at once, nothing was accepted", retry_after_s=1)
+log = getLogger(__name__)
+
+BUSY = error_answer(503, "catalog: too many writes wait, nothing was accepted", retry_after_s=1)
+# As long as the one before may wait for the catalog's lock.
+_PATIENCE_S = services.LOCK_WAIT_MS / 1000
 _encode = msgspec.json.Encoder().encode
 
 # Who may create ads with this API token; raises what `refusal` words for anybody else.
@@ -32,7 +37,12 @@ class AdLane:
     ) -> None:
         self._permit = permit
         self._lane = AnswerLane(
-            name="ads", threads=threads, waiting=waiting, busy=BUSY, refusal=refusal
+            name="ads",
+            threads=threads,
+            waiting=waiting,
+            busy=BUSY,
+            refusal=refusal,
+            patience_s=_PATIENCE_S,
         )
 
     def hand_over(self, write: AdWrite, reply: Reply) -> None:
@@ -42,7 +52,11 @@ class AdLane:
         self._lane.hand_over(partial(self._create, write), reply)
 
     def _create(self, write: AdWrite) -> Answer:
-        actor = self._permit(write.token)
+        try:
+            actor = self._permit(write.token)
+        except Exception as error:
+            log.warning("a new ad from %s was refused: %s", write.address or "nowhere", error)
+            raise
         # An empty body is an object without fields, as for the framework.
         raw = decode_json(write.body) if write.body else {}
         if not isinstance(raw, dict):

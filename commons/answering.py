@@ -10,12 +10,10 @@ from django.db import Error, connections
 from runtime.errors import DomainError
 from runtime.http.answer import Answer
 from runtime.http.routes import Reply
+from runtime.http.turns import INTERNAL_ERROR
 from runtime.lanes import Lane
 
 log = getLogger(__name__)
-
-# Longer than a full line takes when the cores are busy.
-PATIENCE_S = 5.0
 
 
 class AnswerLane:
@@ -33,6 +31,7 @@ class AnswerLane:
         waiting: int,
         busy: Answer,
         refusal: Callable[[Exception], Answer],
+        patience_s: float,
     ) -> None:
         self._busy = busy
         self._refusal = refusal
@@ -41,7 +40,7 @@ class AnswerLane:
             name=name,
             threads=threads,
             waiting=waiting,
-            patience_s=PATIENCE_S,
+            patience_s=patience_s,
             late=busy,
             rest=_rest,
         )
@@ -57,11 +56,18 @@ class AnswerLane:
         try:
             return work()
         except DomainError as error:
-            return self._refusal(error)
+            return self._refused(error)
         except Exception as error:  # noqa: BLE001 - every one of them is answered
             # The next request shall not find what is left of this one's connection.
             _rest()
+            return self._refused(error)
+
+    def _refused(self, error: Exception) -> Answer:
+        try:
             return self._refusal(error)
+        except Exception:
+            log.exception("an error that could not be worded")
+            return INTERNAL_ERROR
 
     def stop(self) -> None:
         """Let the threads go once they are done."""

@@ -10,6 +10,7 @@ from adserver.write_door import BODY_BYTES_MOST, AdWriteDoor, is_token
 from adserver.write_lane import AdLane
 from config import env
 from config.refusals import host_is_allowed, refusal
+from runtime.addresses import Addresses
 from runtime.http.routes import RouteTable
 from runtime.http.usual import UsualJson
 
@@ -37,7 +38,7 @@ class AdWrites:
             https_only=settings.SECURE_SSL_REDIRECT,
             authorization=is_token,
         )
-        door = AdWriteDoor(self._lane.hand_over)
+        door = AdWriteDoor(self._lane.hand_over, Addresses(settings.TRUSTED_PROXIES))
         routes.write(b"POST", b"/api/v1/ad", door, usual=usual)
 
     def stop(self) -> None:

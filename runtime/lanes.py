@@ -11,17 +11,39 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
+from logging import getLogger
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
+log = getLogger(__name__)
+
 Given = TypeVar("Given")
-_LINGER_S = 0.05
+# How long a thread without a job keeps what it has, at a time and in all.
+_LINGER_S, _KEEP_S = 0.05, 1.0
 
 
 class _Job(NamedTuple, Generic[Given]):
     work: Callable[[], Given]
     done: Callable[[Given], None]
     taken_at_s: float
+
+
+class _Keeping:
+    """For how long a thread goes on keeping what it has while nobody waits. One client that asks
+    again and again leaves short gaps; a trickle of them must not keep a connection for ever.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.begin()
+
+    def begin(self) -> None:
+        """From now on it has something."""
+        self._since_s = self._clock()
+
+    def linger_s(self) -> float:
+        """Seconds to wait for the next job."""
+        return _LINGER_S if self._clock() - self._since_s <= _KEEP_S else 0.0
 
 
 class Lane(Generic[Given]):
@@ -64,8 +86,8 @@ class Lane(Generic[Given]):
         return self._jobs
 
     def take(self, work: Callable[[], Given], done: Callable[[Given], None]) -> bool:
-        """Run `work`, which never raises, in a thread, then `done` on the loop with what it gives.
-        False, and nothing happens, when the line is full.
+        """Run `work` in a thread, then `done` on the loop with what it gives; with `late`, and a
+        line in the log, should it raise. False, and nothing happens, when the line is full.
         """
         if self._jobs >= self._most:
             return False
@@ -78,26 +100,32 @@ class Lane(Generic[Given]):
         return True
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
+        keeping = _Keeping(self._clock)
+        while (job := self._next(keeping)) is not None:
             self._run(job)
             # Or the password in it, and the connection, would be kept until the next one.
             del job
         self._rest()
 
     def _run(self, job: _Job[Given]) -> None:
-        waited_s = self._clock() - job.taken_at_s
-        given = job.work() if waited_s <= self._patience_s else self._late
+        given = self._late
+        if self._clock() - job.taken_at_s <= self._patience_s:
+            try:
+                given = job.work()
+            except Exception:
+                # The thread stays: without it all who come would wait for ever.
+                log.exception("an unforeseen error beside the event loop")
         # The loop may be gone, and with it whoever asked.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end, given, job.done)
 
-    def _next(self) -> _Job[Given] | None:
-        try:
-            # One client that asks again and again leaves gaps that are shorter than this.
-            return self._line.get(timeout=_LINGER_S)
-        except Empty:
-            self._rest()
-            return self._line.get()
+    def _next(self, keeping: _Keeping) -> _Job[Given] | None:
+        with suppress(Empty):
+            return self._line.get(timeout=keeping.linger_s())
+        self._rest()
+        job = self._line.get()
+        keeping.begin()
+        return job
 
     def _end(self, given: Given, done: Callable[[Given], None]) -> None:
         self._jobs -= 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from timeseries.records import TAG_CHARACTERS_MAX, VALUES_MAX, Measurement
+from timeseries.records import STORED_MAX_NS, TAG_CHARACTERS_MAX, VALUES_MAX, Measurement
 
 BATCH_MAX = 10_000
 _WORDS = {
@@ -52,6 +52,9 @@ class Acceptance:
         self._ahead_ns = int(ahead_s * _NS_PER_S)
         self._now_ns = now_ns
 
+    def _newest_ns(self, now_ns: int) -> int:
+        return min(now_ns + self._ahead_ns, STORED_MAX_NS)
+
     def message(self, body: bytes | msgspec.Raw) -> Measurement:
         """The measurement in a JSON body; InvalidMessageError names what is wrong."""
         try:
@@ -60,7 +63,7 @@ class Acceptance:
             raise InvalidMessageError(_explain(error)) from None
         now_ns = self._now_ns()
         if (
-            not now_ns - self._past_ns <= measurement.time <= now_ns + self._ahead_ns
+            not now_ns - self._past_ns <= measurement.time <= self._newest_ns(now_ns)
             or "\x00" in measurement.tag
         ):
             raise InvalidMessageError(self._refusal(measurement, now_ns))
@@ -85,7 +88,7 @@ class Acceptance:
                 f"body: has {len(batch)} messages, {BATCH_MAX} are the most in one batch"
             )
         now_ns = self._now_ns()
-        oldest_ns, newest_ns = now_ns - self._past_ns, now_ns + self._ahead_ns
+        oldest_ns, newest_ns = now_ns - self._past_ns, self._newest_ns(now_ns)
         for index, measurement in enumerate(batch):
             if not oldest_ns <= measurement.time <= newest_ns or "\x00" in measurement.tag:
                 raise InvalidMessageError(f"[{index}].{self._refusal(measurement, now_ns)}")

@@ -60,11 +60,13 @@ def samples_at(times_ns: Sequence[int], values: Sequence[Sequence[float] | None]
     return list(map(Sample, times_ns, values))
 
 
-def matrix(counts: Ints, values: Floats, width: int = VALUES_MAX) -> Floats:
-    """Values laid end to end as one row each, filled up with NaN, and cut at `width`."""
+def matrix(counts: Ints, values: Floats, width: int = 0) -> Floats:
+    """Values laid end to end as one row each, filled up with NaN, and cut at `width`: to that
+    width, or by default to the longest row's.
+    """
     longest = int(counts.max())
-    width = min(width, longest)
-    if int(counts.min()) == longest:
+    width = width or longest
+    if int(counts.min()) == longest >= width:
         return values.reshape(len(counts), longest)[:, :width]
     filled = np.full((len(counts), width), np.nan)
     kept = values

@@ -180,10 +180,14 @@ def _cut_token(block: bytes) -> tuple[bytes, bytes]:
     """The block without its bearer token, and the token: empty if there is none, or one with
     bytes that mean something to a parser.
     """
-    begin = block.find(_BEARER) + len(_BEARER)
+    name = block.find(_BEARER) - 1
+    begin = name + 1 + len(_BEARER)
     end = block.find(b"\r\n", begin)
     token = block[begin:end]
-    if begin < len(_BEARER) or end < 0 or len(block) > _BEARER_BLOCK_MOST_BYTES:
+    if name < 0 or end < 0 or len(block) > _BEARER_BLOCK_MOST_BYTES:
+        return block, b""
+    # Not of a header whose name ends so.
+    if block[name] not in b"Aa" or (name and block[name - 2 : name] != b"\r\n"):
         return block, b""
     if token.translate(None, _TOKEN_BYTES):
         return block, b""

@@ -1,5 +1,7 @@
 """Error answers of hot handlers, in the one shape every error has."""
 
+import json
+
 import msgspec
 
 from runtime.http.answer import Answer
@@ -10,7 +12,12 @@ _encode = msgspec.json.Encoder().encode
 def error_answer(status: int, msg: str, *, retry_after_s: int | None = None) -> Answer:
     """`{"msg": msg}` with the status, and `Retry-After` in seconds where it helps."""
     headers = () if retry_after_s is None else ((b"retry-after", b"%d" % retry_after_s),)
-    return Answer(status, _encode({"msg": msg}), headers)
+    try:
+        body = _encode({"msg": msg})
+    except UnicodeEncodeError:
+        # Half a surrogate pair, echoed of what came; the framework's renderer does the same.
+        body = json.dumps({"msg": msg}).encode()
+    return Answer(status, body, headers)
 
 
 NOTHING_HERE = error_answer(404, "path: there is nothing here")

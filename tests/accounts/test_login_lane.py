@@ -16,7 +16,6 @@ from accounts.login_door import Login
 from accounts.login_lane import BUSY, LoginLane
 from accounts.people import OpenedSession, Person
 from accounts.tokens import new_token
-from commons import answering
 from config.refusals import refusal as _refusal
 from runtime.http.answer import Answer
 from tests.accounts.conftest import PASSWORD
@@ -122,6 +121,6 @@ def test_who_has_waited_too_long_is_not_looked_at(monkeypatch):
         raise BadCredentialsError
 
     monkeypatch.setattr(services, "session_open", session_open)
-    monkeypatch.setattr(answering, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(login_lane, "_PATIENCE_S", -1.0)
     assert log_in([ANN]) == [BUSY]
     assert not asked

@@ -17,6 +17,7 @@ from adserver.write_door import AdWrite, AdWriteDoor, is_token
 from adserver.write_lane import BUSY, AdLane
 from config.ads import permit
 from config.refusals import refusal
+from runtime.addresses import Addresses
 from runtime.http.answer import Answer
 from runtime.http.routes import HotRequest
 
@@ -121,6 +122,31 @@ def test_an_error_is_told_as_the_view_tells_it(monkeypatch, error: Exception) ->
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("body", [b'{"\\ud800": 1}', b'{"title": "\\ud800"}', b"[]", b"", b"\xff"])
+def test_odd_bodies_are_told_as_the_view_tells_them_and_hold_up_nobody(body: bytes) -> None:
+    token = token_of(is_staff=True, is_superuser=True)
+    write = AdWrite(token, body)
+    good = AdWrite(token, json.dumps(AD).encode())
+    *odd, last = written([write, write, write, good], threads=2)
+    client = Client(headers={"authorization": f"Token {token}"})
+    cold = client.post("/api/v1/ad", body, content_type="application/json")
+    assert {(each.status, each.body) for each in odd} == {(400, cold.content)}
+    assert last.status == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_without_words_is_a_500_and_holds_up_nobody(monkeypatch) -> None:
+    token = token_of(is_staff=True, is_superuser=True)
+
+    def wordless(error: Exception) -> Answer:
+        raise ZeroDivisionError("a mistake in the words")
+
+    monkeypatch.setattr("tests.adserver.test_write_lane.refusal", wordless)
+    writes = [AdWrite(token, b"{}"), AdWrite(token, json.dumps(AD).encode())]
+    assert [answer.status for answer in written(writes)] == [500, 201]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_too_many_at_once_are_refused() -> None:
     write = AdWrite("0123456789", b"{}")
     answers = written([write] * 4, waiting=1)
@@ -130,9 +156,10 @@ def test_too_many_at_once_are_refused() -> None:
 
 def test_the_door_hands_over_token_and_body() -> None:
     handed: list[AdWrite] = []
-    door = AdWriteDoor(lambda write, reply: handed.append(write))
-    door(HotRequest(b"", b"{}", [(b"authorization", b"Token a1")], ""), handed.clear)  # type: ignore[arg-type]
-    assert handed == [AdWrite("a1", b"{}")]
+    door = AdWriteDoor(lambda write, reply: handed.append(write), Addresses(["10.0.0.0/8"]))
+    headers = [(b"authorization", b"Token a1"), (b"x-forwarded-for", b"203.0.113.9")]
+    door(HotRequest(b"", b"{}", headers, "10.1.1.1"), lambda answer: None)
+    assert handed == [AdWrite("a1", b"{}", "203.0.113.9")]
 
 
 @pytest.mark.parametrize(

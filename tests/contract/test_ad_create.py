@@ -26,7 +26,9 @@ AD = {
     "end_at": "2126-01-01T00:00:00Z",
     "country": ["JP"],
 }
-NAMES = st.sampled_from([*AD, "id", "version", "age_start", "gender", "colour", "", "Title"])
+NAMES = st.sampled_from(
+    [*AD, "id", "version", "age_start", "gender", "colour", "", "Title", "\ud800"]
+)
 VALUES = st.recursive(
     st.none()
     | st.booleans()

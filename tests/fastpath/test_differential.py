@@ -273,6 +273,8 @@ def test_each_odd_header(method, header):
         ["authorization: Bearer two"],
         ["AUTHORIZATION: Bearer two"],
         ["X-Authorization: Bearer two"],
+        ["X-Authorization: Bearer two", "Authorization:Bearer one"],
+        ["Xuthorization: Bearer two", "Authorization:Bearer one"],
         ["X-Authorization: Bearer two", "Authorization: Bearer one"],
         ["Authorization: Bearer two", "Authorization: Bearer three"],
         ["Authorization: Bearer one", "Cookie: uthorization: Bearer two"],

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from runtime.lanes import Lane
+from runtime.lanes import _KEEP_S, _LINGER_S, Lane, _Keeping
 
 
 def new_lane(rest: Callable[[], None] = lambda: None, **limits: float) -> Lane[int]:
@@ -78,6 +78,30 @@ def test_a_full_line_takes_nothing_and_what_waited_too_long_is_not_begun() -> No
         lane.stop()
 
     asyncio.run(run())
+
+
+def test_a_job_that_raises_is_late_and_its_thread_goes_on(caplog) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError
+
+    async def run() -> None:
+        lane = new_lane(threads=1)
+        assert await answered(lane, [broken, broken, lambda: 3]) == [-1, -1, 3]
+        assert lane.jobs == 0
+        lane.stop()
+
+    asyncio.run(run())
+    assert "unforeseen" in caplog.text
+
+
+def test_a_trickle_of_jobs_does_not_keep_what_a_thread_has() -> None:
+    now_s = 0.0
+    keeping = _Keeping(lambda: now_s)
+    assert keeping.linger_s() == _LINGER_S
+    now_s = 2 * _KEEP_S
+    assert keeping.linger_s() == 0
+    keeping.begin()
+    assert keeping.linger_s() == _LINGER_S
 
 
 def test_a_lane_that_stops_drops_who_waits_and_its_threads_end() -> None:

@@ -61,6 +61,20 @@ def test_lttb_chooses_one_measurement_of_each_sub_interval(batch, query, cuts) -
         assert chosen[-1] == inside[-1]
 
 
+rows_of_any_length = st.lists(
+    st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=3), min_size=4, max_size=24
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(rows_of_any_length, st.integers(2, 4), st.lists(st.integers(0, 24), min_size=1, max_size=4))
+def test_lttb_does_not_depend_on_where_rows_of_any_length_are_cut(rows, samples, cuts) -> None:
+    batch = [Measurement(at, "a", values) for at, values in enumerate(rows, start=1)]
+    query = Query("a", 0, len(rows), samples, "lttb")
+    cut = sampled(query, rows_of(batch, "a"), cuts)
+    assert cut == sampled(query, rows_of(batch, "a"), [])
+
+
 def textbook_lttb(points: list[tuple[int, float]], buckets: list[list[tuple[int, float]]]):
     chosen = [points[0]]
     for k in range(1, len(buckets) - 1):
