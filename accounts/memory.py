@@ -75,13 +75,18 @@ class SessionMemory:
         user_id = session.person.user_id
         with self._lock:
             self._used_elsewhere.add(session.person.session_id)
-            if not self.trusted or self._changed.get(user_id, 0.0) >= began_s:
+            if not self.trusted or self.has_changed(user_id, since_s=began_s):
                 return
             self._drop(token_hash)
             while len(self._entries) >= self._most:
                 self._drop(next(iter(self._entries)))
             self._entries[token_hash] = Entry(session)
             self._by_user.setdefault(user_id, set()).add(token_hash)
+
+    def has_changed(self, user_id: int, *, since_s: float) -> bool:
+        """Whether something about the user is known to have changed since (`time.monotonic`)."""
+        changed_s = self._changed.get(user_id)
+        return changed_s is not None and changed_s >= since_s
 
     def forget_user(self, user_id: int) -> None:
         """Something about the user or one of their sessions has changed."""

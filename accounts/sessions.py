@@ -42,12 +42,14 @@ class Sessions:
 
         Django's OperationalError or InterfaceError when neither can tell.
         """
-        began_s = time.monotonic()
         cached = self._ask_redis(digest) if self.memory.trusted else None
         if cached is not None:
-            self.memory.put(digest, cached, began_s=began_s)
-            count_checks("redis")
-            return cached.person
+            asked_s = _asked_s(cached)
+            # Redis may have been given again what was true before a change.
+            if not self.memory.has_changed(cached.person.user_id, since_s=asked_s):
+                self.memory.put(digest, cached, began_s=asked_s)
+                count_checks("redis")
+                return cached.person
         return self.check_database(digest)
 
     def check_database(self, digest: bytes) -> Person | None:
@@ -113,6 +115,11 @@ class Sessions:
         """Changes may go unheard."""
         self.memory.distrust()
         self.passwords.clear()
+
+
+def _asked_s(session: CheckedSession) -> float:
+    """When PostgreSQL was asked for it, by `time.monotonic`; earlier for one that ends soon."""
+    return time.monotonic() - max(0.0, time.time() + BELIEVED_S - session.until_s)
 
 
 def _ask_database(digest: bytes) -> CheckedSession | None:

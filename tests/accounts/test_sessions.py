@@ -18,6 +18,7 @@ from accounts.errors import (
 from accounts.models import AuditEvent, Lockout, Session, User
 from accounts.remembered import RememberedPasswords
 from accounts.tasks import purge_records
+from accounts.tokens import token_hash
 from tests.accounts.conftest import PASSWORD, Clock, reopened
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +93,23 @@ def test_a_session_that_ended_is_not_reopened(ann, sessions):
     services.session_check(token=opened.token)
     services.session_close(person=opened.person)
     assert reopened("ann") is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_redis_is_not_believed_about_what_was_before_a_change(ann, sessions):
+    sessions.memory.trust()
+    opened = services.session_open(username="ann", password=PASSWORD)
+    digest = token_hash(opened.token)
+    services.session_check(token=opened.token)
+    before = sessions.redis.get(digest)
+    assert before is not None
+    services.session_close(person=opened.person)
+    sessions.heard(f"user {ann.pk}")
+    # As somebody with a backup, or a bug, would, also over the mark of the change.
+    sessions.redis._client.delete(f"accounts:session:{digest.hex()}")
+    sessions.redis.put(digest, before)
+    assert sessions.redis.get(digest) == before
+    assert services.session_check(token=opened.token) is None
 
 
 @pytest.fixture
