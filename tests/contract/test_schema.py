@@ -53,6 +53,7 @@ def test_the_served_schema_is_the_tested_one(stack):
 @pytest.mark.parametrize("port", PORTS)
 @settings(FEW, max_examples=50)
 def test_the_visitors_read(case, port, stack):
+    leave_framing(case)
     case.call_and_validate(base_url=url_of(stack, port), checks=CHECKS)
 
 
@@ -65,7 +66,17 @@ def test_every_other_endpoint(case, port, stack):
     ask(case, stack)
 
 
+def leave_framing(case):
+    """Take what says where a message ends out of the made-up headers: what is wrong with that is
+    answered before anybody knows whose request it is.
+    """
+    for name in ("content-length", "transfer-encoding", "connection", "upgrade", "expect"):
+        if case.headers:
+            case.headers.pop(name, None)
+
+
 def ask(case, stack):
+    leave_framing(case)
     headers = {"authorization": f"Token {stack.operator['token']}"}
     case.call_and_validate(
         base_url=stack.url, headers=headers, checks=CHECKS, excluded_checks=[ignored_auth]
