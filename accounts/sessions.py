@@ -6,7 +6,6 @@ check asks PostgreSQL, and nobody is let in because a store is away.
 
 import time
 from functools import cache
-from random import uniform
 
 from django.conf import settings
 from django.db import connection
@@ -21,8 +20,6 @@ from accounts.tokens import token_hash
 from runtime.addresses import limited_as
 
 _LOCKED_ADDRESSES_MOST = 10_000
-# Of the longest time that a session is believed without asking.
-_BELIEVED_LEAST = 0.6
 
 
 class Sessions:
@@ -136,9 +133,7 @@ def _ask_database(digest: bytes) -> CheckedSession | None:
     if found is None:
         return None
     person, expires_at = found
-    # Those that are first seen together, as after a restart, shall not all be asked for together.
-    believed_s = BELIEVED_S * uniform(_BELIEVED_LEAST, 1.0)  # noqa: S311 - no secret
-    until_s = min(asked_at_s + believed_s, expires_at.timestamp())
+    until_s = min(asked_at_s + BELIEVED_S, expires_at.timestamp())
     return CheckedSession(person=person, until_s=until_s)
 
 
