@@ -58,15 +58,19 @@ class MeDoor:
         if not token:
             reply(UNAUTHORIZED)
             return
-        answer = self.at_once(token)
+        digest = token_hash(token)
+        answer = self._known(digest)
         if answer is None:
-            self._look_up(token_hash(token), lambda found: reply(_answer(found)))
+            self._look_up(digest, lambda found: reply(_answer(found)))
         else:
             reply(answer)
 
     def at_once(self, token: bytes) -> Answer | None:
         """What the bearer of this token is answered, if this process knows the session."""
-        entry = self._find(token_hash(token))
+        return self._known(token_hash(token))
+
+    def _known(self, digest: bytes) -> Answer | None:
+        entry = self._find(digest)
         if entry is None:
             return None
         me: Answer | None = entry.me

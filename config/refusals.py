@@ -10,10 +10,12 @@ from rest_framework.exceptions import APIException, AuthenticationFailed
 from config.api import fault_of, framework_msg
 from runtime.http.answer import Answer
 from runtime.http.errors import error_answer
+from runtime.http.turns import INTERNAL_ERROR
 
 log = getLogger(__name__)
 
 _HOSTS_MOST = 1_000
+_CHALLENGE = ((b"www-authenticate", b"Token"),)
 
 
 @lru_cache(maxsize=_HOSTS_MOST)
@@ -27,14 +29,11 @@ def refusal(error: Exception) -> Answer:
     """What a view that raises this would answer."""
     if isinstance(error, APIException):
         answer = error_answer(error.status_code, framework_msg(error))
-        challenge = ((b"www-authenticate", b"Token"),)
-        return answer._replace(headers=challenge) if _is_who(error) else answer
+        if isinstance(error, AuthenticationFailed):
+            return answer._replace(headers=_CHALLENGE)
+        return answer
     fault = fault_of(error)
     if fault is None:
         log.error("unhandled error in a hot request", exc_info=error)
-        return error_answer(500, "internal error")
+        return INTERNAL_ERROR
     return error_answer(fault.status, fault.msg, retry_after_s=fault.retry_after_s)
-
-
-def _is_who(error: APIException) -> bool:
-    return isinstance(error, AuthenticationFailed)
