@@ -2,7 +2,8 @@
 
 The *ear* listens to changes. While it hears, memory and Redis may be used; the moment it does not,
 they are dropped. The *steward* asks PostgreSQL once a second what has changed, which makes up for
-whatever the ear missed: after it first hears again, before anything is trusted, and always. It also
+whatever the ear missed: after it first hears again, before anything is trusted, and always. It asks
+again about sessions in use before they are not believed any more, so that no check has to, and
 writes down, in batches, when sessions were last used.
 """
 
@@ -25,6 +26,11 @@ from runtime.listening import Listener
 log = getLogger(__name__)
 
 RECONCILE_S = 1.0
+# Sessions in use are asked for again this long before they are not believed any more: a PostgreSQL
+# that is away for less is not noticed by those who are logged in.
+RENEWED_BEFORE_S = 20.0
+# So many in one question, and in one of the steward's rounds; the pause lets an event loop answer.
+_RENEWED_TOGETHER, _RENEWED_MOST, _RENEWED_PAUSE_S = 100, 5_000, 0.01
 USES_WRITTEN_S = 30.0
 _LISTEN_S = 0.25
 # What was read from PostgreSQL before may be believed that long, and a little for slow commits.
@@ -107,6 +113,7 @@ class Keeper:
         try:
             while not self._stopping.is_set():
                 self.reconcile()
+                self.renew()
                 if self._clock() - self._uses_written_s >= USES_WRITTEN_S:
                     self.write_uses()
                 connections.close_all()
@@ -150,6 +157,20 @@ class Keeper:
         self._seen.update(dict.fromkeys(news, now_s))
         while self._seen and next(iter(self._seen.values())) < now_s - 2 * _FIRST_LOOK_S:
             del self._seen[next(iter(self._seen))]
+
+    def renew(self) -> None:
+        """Have the sessions in use believed for another minute, if PostgreSQL says so."""
+        memory = self._sessions.memory
+        ending = memory.take_ending(RENEWED_BEFORE_S, most=_RENEWED_MOST)
+        while ending and not self._stopping.is_set():
+            try:
+                self._sessions.renew(ending[:_RENEWED_TOGETHER])
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("%d sessions could not be renewed: %s", len(ending), error)
+                memory.give_back(ending)
+                return
+            ending = ending[_RENEWED_TOGETHER:]
+            self._stopping.wait(_RENEWED_PAUSE_S)
 
     def write_uses(self) -> None:
         """Write down the sessions that were used since the last time, and count the checks."""

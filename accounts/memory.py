@@ -6,7 +6,7 @@ for a minute after PostgreSQL was asked, and dropped at the first word of a chan
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +23,14 @@ class Entry:
     `live` until memory drops it: who keeps an entry for later looks at that, and at `until_s`.
     """
 
-    __slots__ = ("line", "live", "me", "person", "until_s", "used")
+    __slots__ = ("line", "live", "me", "person", "until_s", "used", "wanted")
 
     def __init__(self, session: CheckedSession) -> None:
         self.person: Person = session.person
         self.until_s = session.until_s
+        # Since uses were last told, and since a store was last asked.
         self.used = False
+        self.wanted = False
         self.live = True
         self.me: Any = None
         self.line: bytes | None = None
@@ -47,6 +49,8 @@ class SessionMemory:
         self._entries: dict[bytes, Entry] = {}
         self._by_user: dict[int, set[bytes]] = {}
         self._changed: dict[int, float] = {}
+        # Which entries end in a second of Unix time; some of them may be gone.
+        self._ending: dict[int, list[tuple[bytes, Entry]]] = {}
         self._used: list[Entry] = []
         self._used_elsewhere: set[UUID] = set()
         self.hits = 0
@@ -63,7 +67,7 @@ class SessionMemory:
         if not entry.live or entry.until_s <= self._clock():
             return False
         if not entry.used:
-            entry.used = True
+            entry.used = entry.wanted = True
             self._used.append(entry)
         self.hits += 1
         return True
@@ -75,13 +79,54 @@ class SessionMemory:
         user_id = session.person.user_id
         with self._lock:
             self._used_elsewhere.add(session.person.session_id)
-            if not self.trusted or self.has_changed(user_id, since_s=began_s):
+            if self.trusted and not self.has_changed(user_id, since_s=began_s):
+                self._keep(token_hash, session)
+
+    def take_ending(self, within_s: float, *, most: int) -> list[bytes]:
+        """The sessions in use that are not believed for longer than `within_s`, those that end
+        first in front; about `most`, the others next time. Each is given once, see `give_back`.
+        """
+        now_s = self._clock()
+        ending: list[bytes] = []
+        with self._lock:
+            while self._ending and len(ending) < most:
+                second = min(self._ending)
+                if second >= now_s + within_s:
+                    break
+                ending.extend(
+                    token_hash
+                    for token_hash, entry in self._ending.pop(second)
+                    if entry.live and entry.wanted and entry.until_s > now_s
+                )
+        return ending
+
+    def give_back(self, ending: Iterable[bytes]) -> None:
+        """These could not be renewed: `take_ending` gives them again."""
+        with self._lock:
+            for token_hash in ending:
+                entry = self._entries.get(token_hash)
+                if entry is not None:
+                    self._note_end(token_hash, entry)
+
+    def renew(self, token_hash: bytes, session: CheckedSession | None, *, began_s: float) -> None:
+        """Believe a remembered session for as long as PostgreSQL has said now, which was asked at
+        `began_s` (`time.monotonic`); forget one that is not valid any more.
+        """
+        with self._lock:
+            entry = self._entries.get(token_hash)
+            if entry is None:
                 return
-            self._drop(token_hash)
-            while len(self._entries) >= self._most:
-                self._drop(next(iter(self._entries)))
-            self._entries[token_hash] = Entry(session)
-            self._by_user.setdefault(user_id, set()).add(token_hash)
+            if session is None:
+                self._drop(token_hash)
+            elif self.has_changed(session.person.user_id, since_s=began_s):
+                return  # Remembered since, by who knew better.
+            elif session.person != entry.person:
+                self._keep(token_hash, session)
+            elif session.until_s > entry.until_s:
+                # In place: what doors keep with it, and for it, holds on.
+                entry.until_s = session.until_s
+                entry.used = entry.wanted = False
+                self._note_end(token_hash, entry)
 
     def has_changed(self, user_id: int, *, since_s: float) -> bool:
         """Whether something about the user is known to have changed since (`time.monotonic`)."""
@@ -111,6 +156,7 @@ class SessionMemory:
                 entry.live = False
             self._entries.clear()
             self._by_user.clear()
+            self._ending.clear()
 
     def take_used(self) -> list[UUID]:
         """The sessions that were used since the last time."""
@@ -123,6 +169,17 @@ class SessionMemory:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _keep(self, token_hash: bytes, session: CheckedSession) -> None:
+        self._drop(token_hash)
+        while len(self._entries) >= self._most:
+            self._drop(next(iter(self._entries)))
+        self._entries[token_hash] = entry = Entry(session)
+        self._by_user.setdefault(session.person.user_id, set()).add(token_hash)
+        self._note_end(token_hash, entry)
+
+    def _note_end(self, token_hash: bytes, entry: Entry) -> None:
+        self._ending.setdefault(int(entry.until_s), []).append((token_hash, entry))
 
     def _drop(self, token_hash: bytes) -> None:
         entry = self._entries.pop(token_hash, None)

@@ -7,7 +7,7 @@ who can write to Redis should not be able to become anybody.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any
@@ -39,26 +39,36 @@ class RedisSessions:
         self._key = blake2b(secret, digest_size=32, person=b"accounts:session").digest()
         self._paused_until_s = 0.0
 
-    def get(self, token_hash: bytes) -> CheckedSession | None:
-        """The session, if it is there and still to be believed."""
+    def get(self, token_hashes: Sequence[bytes]) -> dict[bytes, CheckedSession]:
+        """Those of the sessions that are there and still to be believed."""
         if time.monotonic() < self._paused_until_s:
-            return None
+            return {}
         try:
-            value: Any = self._client.get(_PREFIX + token_hash.hex().encode())
+            values: Any = self._client.mget([_key(token_hash) for token_hash in token_hashes])
         except (redis.RedisError, OSError):
             self._pause()
-            return None
-        session = self._open(token_hash, value) if value else None
-        return session if session is not None and session.until_s > time.time() else None
+            return {}
+        now_s = time.time()
+        found = {}
+        for token_hash, value in zip(token_hashes, values, strict=True):
+            session = self._open(token_hash, value) if value else None
+            if session is not None and session.until_s > now_s:
+                found[token_hash] = session
+        return found
 
-    def put(self, token_hash: bytes, session: CheckedSession) -> None:
-        """Keep what PostgreSQL has said, unless it has changed."""
-        remaining_ms = int((session.until_s - time.time()) * 1000)
-        if remaining_ms <= 0 or time.monotonic() < self._paused_until_s:
+    def put(self, sessions: Mapping[bytes, CheckedSession]) -> None:
+        """Keep what PostgreSQL has said of each token hash, unless it has changed."""
+        if not sessions or time.monotonic() < self._paused_until_s:
             return
-        key = _PREFIX + token_hash.hex().encode()
+        now_s = time.time()
+        pipe = self._client.pipeline(transaction=False)
+        for token_hash, session in sessions.items():
+            remaining_ms = int((session.until_s - now_s) * 1000)
+            if remaining_ms > 0:
+                value = self._seal(token_hash, session)
+                pipe.set(_key(token_hash), value, px=remaining_ms, nx=True)
         try:
-            self._client.set(key, self._seal(token_hash, session), px=remaining_ms, nx=True)
+            pipe.execute()
         except (redis.RedisError, OSError):
             self._pause()
 
@@ -67,7 +77,7 @@ class RedisSessions:
         pipe = self._client.pipeline(transaction=False)
         for token_hash in token_hashes:
             # Twice as long as anything that was read before may still be on its way.
-            pipe.set(_PREFIX + token_hash.hex().encode(), _CHANGED, ex=2 * BELIEVED_S)
+            pipe.set(_key(token_hash), _CHANGED, ex=2 * BELIEVED_S)
         try:
             pipe.execute()
         except (redis.RedisError, OSError):
@@ -97,3 +107,7 @@ class RedisSessions:
 
     def _digest(self, token_hash: bytes, text: bytes) -> bytes:
         return blake2b(token_hash + text, key=self._key, digest_size=_SEAL_BYTES).digest()
+
+
+def _key(token_hash: bytes) -> bytes:
+    return _PREFIX + token_hash.hex().encode()

@@ -1,5 +1,6 @@
 """Reads of people and their sessions."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -19,9 +20,9 @@ SESSIONS_SHOWN = 1_000
 # `live()` in SQL: every check that memory and Redis cannot answer asks this, and composing it anew
 # takes as long as PostgreSQL takes to answer.
 _CHECK = """
-SELECT s.id, s.user_id, u.username, u.nickname, u.image, s.expires_at
+SELECT s.token_hash, s.id, s.user_id, u.username, u.nickname, u.image, s.expires_at
 FROM accounts_session s JOIN accounts_user u ON u.id = s.user_id
-WHERE s.token_hash = %s AND s.ended_at IS NULL AND s.expires_at > statement_timestamp()
+WHERE s.token_hash = ANY(%s) AND s.ended_at IS NULL AND s.expires_at > statement_timestamp()
   AND s.last_used_at > statement_timestamp() - %s * interval '1 second' AND u.is_active
 """
 
@@ -44,22 +45,22 @@ def user_by_key(key: str) -> User | None:
     return find_row(User, "username_key", key)
 
 
-def person_by_token_hash(token_hash: bytes) -> tuple[Person, datetime] | None:
-    """Whose live session that is, and when it expires at the latest."""
+def people_by_token_hash(token_hashes: Sequence[bytes]) -> dict[bytes, tuple[Person, datetime]]:
+    """Whose each is of these that is a live session's, and when that expires at the latest."""
     with connection.cursor() as cursor:
-        cursor.execute(_CHECK, [token_hash, settings.ACCOUNT_SESSION_IDLE_S])
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    session_id, user_id, username, nickname, image, expires_at = row
-    person = Person(
-        user_id=user_id,
-        session_id=session_id,
-        username=username,
-        nickname=nickname,
-        image=picture_url(image),
-    )
-    return person, expires_at
+        cursor.execute(_CHECK, [list(token_hashes), settings.ACCOUNT_SESSION_IDLE_S])
+        rows = cursor.fetchall()
+    people = {}
+    for token_hash, session_id, user_id, username, nickname, image, expires_at in rows:
+        person = Person(
+            user_id=user_id,
+            session_id=session_id,
+            username=username,
+            nickname=nickname,
+            image=picture_url(image),
+        )
+        people[bytes(token_hash)] = person, expires_at
+    return people
 
 
 def person_of(user: User, session_id: UUID) -> Person:

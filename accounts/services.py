@@ -132,7 +132,7 @@ def session_renew(*, username: str, password: str, address: str = "") -> None:
     sessions = process_sessions()
     opened = sessions.passwords.opened(key=user.username_key, password=password)
     if opened is not None:
-        sessions.check_database(opened.token_hash)
+        sessions.check_database([opened.token_hash])
 
 
 def _open(user: User, attempt: Attempt, device: str, address: str) -> OpenedSession:

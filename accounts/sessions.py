@@ -5,6 +5,7 @@ check asks PostgreSQL, and nobody is let in because a store is away.
 """
 
 import time
+from collections.abc import Sequence
 from functools import cache
 
 from django.conf import settings
@@ -35,41 +36,56 @@ class Sessions:
         """The person, or None for a token that is no valid session's."""
         digest = token_hash(token)
         entry = self.memory.find(digest)
-        return entry.person if entry is not None else self.check_stores(digest)
+        return entry.person if entry is not None else self.check_stores([digest]).get(digest)
 
-    def check_stores(self, digest: bytes) -> Person | None:
-        """The same for the hash of a token that memory does not know; asks Redis and PostgreSQL.
+    def check_stores(self, digests: Sequence[bytes]) -> dict[bytes, Person]:
+        """The people behind those hashes of tokens that are valid sessions' and that memory does
+        not know; asks Redis once, and PostgreSQL once for the rest.
 
         Django's OperationalError or InterfaceError when neither can tell.
         """
-        cached = self._ask_redis(digest) if self.memory.trusted else None
-        if cached is not None:
-            asked_s = _asked_s(cached)
-            # Redis may have been given again what was true before a change.
-            if not self.memory.has_changed(cached.person.user_id, since_s=asked_s):
-                self.memory.put(digest, cached, began_s=asked_s)
-                count_checks("redis")
-                return cached.person
-        return self.check_database(digest)
+        people = self._check_redis(digests) if self.memory.trusted else {}
+        rest = [digest for digest in digests if digest not in people]
+        if rest:
+            people |= self.check_database(rest)
+        return people
 
-    def check_database(self, digest: bytes) -> Person | None:
+    def check_database(self, digests: Sequence[bytes]) -> dict[bytes, Person]:
         """The same from PostgreSQL alone: believed for a whole minute from now."""
         began_s = time.monotonic()
-        session = _ask_database(digest)
-        count_checks("database")
-        if session is None:
-            return None
+        sessions = _ask_database(digests)
+        count_checks("database", len(digests))
         if self.memory.trusted:
-            self.redis.put(digest, session)
-        self.memory.put(digest, session, began_s=began_s)
-        return session.person
+            self.redis.put(sessions)
+        for digest, session in sessions.items():
+            self.memory.put(digest, session, began_s=began_s)
+        return {digest: session.person for digest, session in sessions.items()}
 
-    def _ask_redis(self, digest: bytes) -> CheckedSession | None:
+    def renew(self, digests: Sequence[bytes]) -> None:
+        """Have memory believe for another minute those of its sessions that PostgreSQL still says
+        are valid, and forget the others. No use of a session.
+
+        Django's OperationalError or InterfaceError when PostgreSQL is away.
+        """
+        began_s = time.monotonic()
+        sessions = _ask_database(digests)
+        for digest in digests:
+            self.memory.renew(digest, sessions.get(digest), began_s=began_s)
+
+    def _check_redis(self, digests: Sequence[bytes]) -> dict[bytes, Person]:
         started_s = time.perf_counter()
-        cached = self.redis.get(digest)
-        stage = "cache_miss" if cached is None else "cache_hit"
+        cached = self.redis.get(digests)
+        stage = "cache_miss" if len(cached) < len(digests) else "cache_hit"
         observe_stage(stage, time.perf_counter() - started_s)
-        return cached
+        people = {}
+        for digest, session in cached.items():
+            asked_s = _asked_s(session)
+            # Redis may have been given again what was true before a change.
+            if not self.memory.has_changed(session.person.user_id, since_s=asked_s):
+                self.memory.put(digest, session, began_s=asked_s)
+                people[digest] = session.person
+        count_checks("redis", len(people))
+        return people
 
     def login_from_memory(
         self, *, key: str, password: str, address: str
@@ -122,19 +138,19 @@ def _asked_s(session: CheckedSession) -> float:
     return time.monotonic() - max(0.0, time.time() + BELIEVED_S - session.until_s)
 
 
-def _ask_database(digest: bytes) -> CheckedSession | None:
+def _ask_database(digests: Sequence[bytes]) -> dict[bytes, CheckedSession]:
     started_s = time.perf_counter()
     connection.ensure_connection()
     connected_s = time.perf_counter()
     observe_stage("get_connection", connected_s - started_s)
     asked_at_s = time.time()
-    found = selectors.person_by_token_hash(digest)
+    people = selectors.people_by_token_hash(digests)
     observe_stage("database", time.perf_counter() - connected_s)
-    if found is None:
-        return None
-    person, expires_at = found
-    until_s = min(asked_at_s + BELIEVED_S, expires_at.timestamp())
-    return CheckedSession(person=person, until_s=until_s)
+    believed_until_s = asked_at_s + BELIEVED_S
+    return {
+        digest: CheckedSession(person=person, until_s=min(believed_until_s, expires_at.timestamp()))
+        for digest, (person, expires_at) in people.items()
+    }
 
 
 @cache

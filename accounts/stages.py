@@ -3,9 +3,9 @@
 | stage | is |
 | --- | --- |
 | `get_connection` | getting a connection to PostgreSQL |
-| `cache_hit` | a session found in Redis |
-| `cache_miss` | a session looked for in Redis and not found |
-| `database` | a session looked for in PostgreSQL |
+| `cache_hit` | sessions that were asked for together found in Redis |
+| `cache_miss` | the same, and some not found |
+| `database` | sessions looked for in PostgreSQL together |
 | `token_update` | a new session, or a batch of last uses, written to PostgreSQL |
 | `hash` | a password hashed, waiting for a thread included |
 """

@@ -4,13 +4,14 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
 from threading import Thread
+from typing import TypeVar
 
 from argon2.low_level import Type, hash_secret_raw
 
@@ -24,6 +25,7 @@ from benchmarks.rounds import Series, alternate, ratio
 from benchmarks.servers import WORKERS, Server
 from tests.support.stores import Stores
 
+Worker = TypeVar("Worker")
 _SCRIPT = "sessions.lua"
 _RATES_PER_S = (1_000, 4_000)
 _P99_MS_MOST = 4.0
@@ -77,7 +79,12 @@ class AccountsBenchmarks(PacketsBenchmarks):
         self._seed(min(100_000, self._effort.most_users))
         bare, ours = Series("bare argon2id"), Series("first logins")
         quiet, busy = Series("checks, quiet"), Series("checks, under logins")
-        with running(self._house.api()) as server, ProcessPoolExecutor(WORKERS) as processes:
+        floor = Series("bare ASGI, under bare hashes")
+        with (
+            running(self._house.api()) as server,
+            bare_asgi(body_bytes=_BODY_BYTES) as constant,
+            ProcessPoolExecutor(WORKERS) as processes,
+        ):
             run_wrk(server.url, script=_SCRIPT, duration_s=2)
             for _ in range(self._effort.rounds):
                 bare.loads.append(self._bare_hashes(processes))
@@ -86,16 +93,19 @@ class AccountsBenchmarks(PacketsBenchmarks):
                 spent_s = server.cpu_s() - before_s
                 ours.cpu_us.append(spent_s / max(ours.loads[-1].requests, 1) * 1e6)
                 quiet.loads.append(self._check_at(server, 1_000))
-                with self._logging_in(server):
+                with self._meanwhile(self._logins, server):
                     busy.loads.append(self._check_at(server, 1_000))
-        for each in (bare, quiet, busy):
+                with self._meanwhile(self._bare_hashes, processes):
+                    floor.loads.append(self._check_at(constant, 1_000))
+        for each in (bare, quiet, busy, floor):
             each.cpu_us = [0.0] * len(each.loads)
         targets = [
             Target("of bare hashes", ratio(ours, bare), at_least=0.8),
             Target("p99 ms of checks, quiet", _p99_ms(quiet)),
             Target("p99 ms of checks under logins", _p99_ms(busy), at_most=_P99_MS_MOST),
+            Target("p99 ms of bare ASGI under bare hashes", _p99_ms(floor)),
         ]
-        return Result("U3", "logins that are hashed", [bare, ours, quiet, busy], targets, {})
+        return Result("U3", "logins that are hashed", [bare, ours, quiet, busy, floor], targets, {})
 
     def _seed(self, users: int) -> None:
         if users > self._users:
@@ -119,16 +129,16 @@ class AccountsBenchmarks(PacketsBenchmarks):
         finally:
             del os.environ["PAUSE_MS"]
 
-    def _bare_hashes(self, processes: ProcessPoolExecutor) -> Load:
-        seconds = float(self._effort.duration_s)
+    def _bare_hashes(self, processes: ProcessPoolExecutor, seconds: float = 0.0) -> Load:
+        seconds = seconds or float(self._effort.duration_s)
         done = list(processes.map(_hash_for, [seconds] * WORKERS))
         took_ms = [ms for each in done for ms in each]
         return _load(took_ms, seconds, errors=0)
 
     @contextmanager
-    def _logging_in(self, server: Server) -> Iterator[None]:
-        """Logins go on for as long as a run takes, from before it."""
-        thread = Thread(target=self._logins, args=(server, self._effort.duration_s + 1))
+    def _meanwhile(self, work: Callable[[Worker, float], object], worker: Worker) -> Iterator[None]:
+        """Work goes on for as long as a run takes, from before it."""
+        thread = Thread(target=work, args=(worker, self._effort.duration_s + 1.0))
         thread.start()
         time.sleep(0.5)
         yield

@@ -1,5 +1,7 @@
 """What the api pool has running for people: the keeper of sessions, and the hot routes."""
 
+import asyncio
+
 from django.conf import settings
 
 from accounts.fastpath import MeDoor
@@ -22,7 +24,7 @@ class People:
     def __init__(self) -> None:
         sessions = process_sessions()
         self._keeper = new_keeper()
-        self._lookups = Lookups(sessions)
+        self._lookups = Lookups(sessions, asyncio.get_running_loop())
         self._me = MeDoor(sessions.memory, self._lookups.look_up)
         self._logins = LoginLane(
             # One more than hash, so that statements are made meanwhile; a connection for each.

@@ -2,19 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 import redis
+import time_machine
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 
-from accounts import services
+from accounts import selectors, services
 from accounts.changes import CHANNEL
-from accounts.keeper import Keeper
-from accounts.models import Session
+from accounts.keeper import RENEWED_BEFORE_S, Keeper
+from accounts.models import Session, User
 from accounts.people import CheckedSession, Person
-from accounts.redis_sessions import RedisSessions
+from accounts.redis_sessions import BELIEVED_S, RedisSessions
 from accounts.sessions import Sessions
 from accounts.tokens import token_hash
 from runtime.listening import Listener
@@ -145,8 +148,8 @@ def test_a_slow_reader_does_not_put_the_old_word_back(other, keeper, token, serv
     entry = other.memory.find(token_hash(token))
     services.session_close(person=person)
     late = CheckedSession(person=person, until_s=entry.until_s)
-    other.redis.put(token_hash(token), late)
-    assert new_process().redis.get(token_hash(token)) is None
+    other.redis.put({token_hash(token): late})
+    assert new_process().redis.get([token_hash(token)]) == {}
 
 
 def test_a_value_that_somebody_wrote_into_redis_is_not_believed(other, keeper, token, server):
@@ -181,6 +184,106 @@ def test_a_session_is_believed_no_longer_than_it_lasts(other, keeper, token):
     assert other.check(token)
     entry = other.memory.find(token_hash(token))
     assert entry.until_s <= time.time() + 5
+
+
+@contextmanager
+def later(by_s: float) -> Iterator[None]:
+    with time_machine.travel(time.time() + by_s):
+        yield
+
+
+# When what is checked now is asked for again.
+SOON_S = BELIEVED_S - RENEWED_BEFORE_S + 2
+
+
+def test_sessions_in_use_are_asked_for_before_they_end(
+    other, keeper, token, server, django_assert_num_queries
+):
+    unused = services.session_open(username="ann", password=PASSWORD).token
+    for each in (token, token, unused):
+        other.check(each)
+    entry = other.memory.find(token_hash(token))
+    until_s = entry.until_s
+    Session.objects.update(last_used_at=(used := timezone.now() - timedelta(days=1)))
+    keeper.write_uses()
+    assert Session.objects.get(token_hash=token_hash(unused)).last_used_at > used
+    Session.objects.update(last_used_at=used)
+    other.memory.find(token_hash(token))
+    server.flushdb()
+    with later(SOON_S), django_assert_num_queries(1):
+        keeper.renew()
+        keeper.renew()
+    assert entry.until_s > until_s + 30
+    with later(BELIEVED_S + 1), django_assert_num_queries(0):
+        assert other.memory.find(token_hash(unused)) is None
+        # Not used since.
+        keeper.renew()
+        assert other.check(token) == entry.person
+    with later(2 * SOON_S), django_assert_num_queries(1):
+        keeper.renew()
+    assert Session.objects.get(token_hash=token_hash(token)).last_used_at == used
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"expires_at": timezone.now() - timedelta(seconds=1)},
+        {"last_used_at": timezone.now() - timedelta(days=31)},
+        {"ended_at": timezone.now()},
+    ],
+)
+def test_a_session_that_is_over_is_not_renewed(other, keeper, token, change):
+    other.check(token)
+    assert other.check(token)
+    Session.objects.update(**change)
+    with later(SOON_S):
+        keeper.renew()
+    assert other.memory.find(token_hash(token)) is None
+
+
+def test_what_is_renewed_is_what_postgresql_says(other, keeper, token):
+    other.check(token)
+    assert other.check(token).nickname == "Annie"
+    User.objects.update(nickname="Anna")
+    with later(SOON_S):
+        keeper.renew()
+    assert other.memory.find(token_hash(token)).person.nickname == "Anna"
+
+
+def test_a_renewal_is_tried_again_when_postgresql_is_back(other, keeper, token, monkeypatch):
+    other.check(token)
+    other.check(token)
+    entry = other.memory.find(token_hash(token))
+    until_s = entry.until_s
+
+    def away(*_: object) -> None:
+        raise OperationalError("away")
+
+    with monkeypatch.context() as patch, later(SOON_S):
+        patch.setattr("accounts.selectors.people_by_token_hash", away)
+        keeper.renew()
+    assert entry.until_s == until_s
+    with later(SOON_S):
+        keeper.renew()
+    assert entry.until_s > until_s
+
+
+def test_a_change_while_a_session_is_renewed_is_not_lost(other, keeper, token, monkeypatch):
+    person = other.check(token)
+    other.check(token)
+    ask = selectors.people_by_token_hash
+
+    def ask_then_change(digests: list[bytes]) -> object:
+        people = ask(digests)
+        services.session_close(person=person)
+        other.heard(f"user {person.user_id}")
+        return people
+
+    with monkeypatch.context() as patch, later(SOON_S):
+        patch.setattr("accounts.selectors.people_by_token_hash", ask_then_change)
+        keeper.renew()
+    assert other.memory.find(token_hash(token)) is None
+    assert other.check(token) is None
 
 
 def test_uses_are_written_in_batches(other, keeper, token, django_assert_num_queries):
