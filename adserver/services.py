@@ -35,12 +35,14 @@ from adserver.storing import (
     dropping,
     open_catalog,
     put_ads,
+    put_change,
     put_log,
     putting,
+    rewording,
     rewrite_ads,
     rewriting,
 )
-from commons.prepared import Call
+from commons.prepared import Call, Transaction, transacting
 from runtime.errors import BusyError, ConflictError, NotFoundError
 
 # Any number no other advisory lock of the product uses.
@@ -77,10 +79,13 @@ class _Log:
     transaction is about, if it is about one.
     """
 
-    def __init__(self, actor: Actor, ad_id: UUID | None, *, begin: bool) -> None:
-        self.xid, self.version, self._ad = _open(ad_id, begin=begin)
+    def __init__(self, within: Transaction, actor: Actor, ad_id: UUID | None) -> None:
+        self.xid, self.version, self._ad = _open(within, ad_id)
+        self._within = within
         self._ad_id = ad_id
-        self._row_write: list[Call] = []
+        self._row_write: Call | None = None
+        # From then on only PostgreSQL knows whether it was committed.
+        self.committing = False
         self.at = timezone.now()
         self._actor = actor
         self._rows: list[LogRow] = []
@@ -112,40 +117,46 @@ class _Log:
 
     def with_row(self, row: Call) -> None:
         """Let the write of a single row go in one message with its entry."""
-        self._row_write = [row]
+        self._row_write = row
 
     def write(self) -> None:
-        if not self._rows:
+        if self._row_write is not None:
+            [entry] = self._rows
+            self.committing = True
+            put_change(self._within, self._row_write, entry)
+        elif self._rows:
+            put_log(self._rows)
+            self.committing = True
+        else:
             return
-        put_log(self._rows, *self._row_write)
-        last = self._rows[-1].version
+        last = self.version
         transaction.on_commit(lambda: publish_version(last))
 
 
 @contextmanager
-def _writing(actor: Actor, ad_id: UUID | None = None) -> Iterator[_Log]:
-    """One transaction that holds the catalog's lock, and the log it will leave behind.
+def _writing(actor: Actor, ad_id: UUID | None = None, *, one: bool = False) -> Iterator[_Log]:
+    """One transaction that holds the catalog's lock, and the log it will leave behind; with `one`,
+    of a single ad, whose row is written `with_row` and by nothing else.
 
     CatalogBusyError when the lock is not to be had within `LOCK_WAIT_MS`; UncertainError when
     PostgreSQL went away at the commit and did not come back to say how it ended.
     """
-    commits, written = not connection.in_atomic_block, False
+    commits, log = not connection.in_atomic_block, None
     try:
-        with transaction.atomic():
-            log = _Log(actor, ad_id, begin=commits)
+        with transacting(few=one) as within:
+            log = _Log(within, actor, ad_id)
             yield log
             log.write()
-            written = True
     except OperationalError:
         # Inside an outer transaction nothing was committed yet.
-        if not (commits and written and was_committed(log.xid)):
+        if log is None or not (commits and log.committing and was_committed(log.xid)):
             raise
         publish_version(log.version)
 
 
-def _open(ad_id: UUID | None, *, begin: bool) -> Opened:
+def _open(within: Transaction, ad_id: UUID | None) -> Opened:
     try:
-        return open_catalog(ad_id, lock=CATALOG_LOCK, wait_ms=LOCK_WAIT_MS, begin=begin)
+        return open_catalog(within, ad_id, lock=CATALOG_LOCK, wait_ms=LOCK_WAIT_MS)
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise CatalogBusyError from error
@@ -176,7 +187,7 @@ def _refill(ad: Ad, fields: AdFields, log: _Log) -> None:
 
 def ad_create(*, fields: AdFields, actor: Actor) -> Ad:
     """Create an ad; `version` of the result is the catalog version that has it."""
-    with _writing(actor) as log:
+    with _writing(actor, one=True) as log:
         ad = _new_ad(fields, log)
         log.with_row(putting(ad))
     return ad
@@ -192,16 +203,19 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
     who change different fields at once both get their way. AdNotFoundError when there is none;
     what `change` raises is raised, and nothing is written.
     """
-    with _writing(actor, ad_id) as log:
+    with _writing(actor, ad_id, one=True) as log:
         ad = log.ad
-        _refill(ad, change(fields_of(record_of(ad))), log)
-        log.with_row(rewriting(ad))
+        before = fields_of(record_of(ad))
+        after = change(before)
+        _refill(ad, after, log)
+        text_only = replace(before, title=after.title, content=after.content) == after
+        log.with_row(rewording(ad) if text_only else rewriting(ad))
     return ad
 
 
 def ad_delete(*, ad_id: UUID, actor: Actor) -> int:
     """Delete an ad; gives the catalog version without it. AdNotFoundError when there is none."""
-    with _writing(actor, ad_id) as log:
+    with _writing(actor, ad_id, one=True) as log:
         log.with_row(dropping(log.ad))
         log.next_version()
         log.add(Operation.DELETE, ad_id, None)

@@ -1,5 +1,7 @@
 """A COMMIT without an answer: PostgreSQL is asked how it ended, and the writer told the truth."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from adserver import outcome, services
 from adserver.models import Ad, AdChange
 from adserver.records import Actor
 from adserver.samples import random_ads
+from commons import prepared
 from runtime.errors import UncertainError
 from tests.index.strategies import EPOCH
 
@@ -23,44 +26,68 @@ def fields():
 
 @pytest.fixture
 def lost_commit(monkeypatch):
-    """The next COMMIT reaches PostgreSQL, or does not; either way the connection ends with it."""
+    """The next COMMIT reaches PostgreSQL, or does not; either way the connection ends with it. Of
+    one ad it goes in the message with its row, of many Django sends it.
+    """
 
     wrapper: Any = type(connections["default"])
-    commit = wrapper._commit
+    commit, send = wrapper._commit, prepared.send
     lost: list[object] = []
 
     def lose(*, arrives: bool) -> None:
-        def broken(self):
+        def broken(do: Callable[[], None], connection: Any) -> None:
             if lost or arrives:
-                commit(self)
+                do()
             if not lost:
-                lost.append(self)
-                self.connection.close()
+                lost.append(connection)
+                connection.close()
                 raise OperationalError("the connection was lost")
 
-        monkeypatch.setattr(wrapper, "_commit", broken)
+        def broken_commit(self: Any) -> None:
+            broken(partial(commit, self), self.connection)
+
+        def broken_send(cursor: Any, message: str, values: list[Any]) -> None:
+            if message.endswith("COMMIT"):
+                broken(partial(send, cursor, message, values), cursor.connection)
+            else:
+                send(cursor, message, values)
+
+        monkeypatch.setattr(wrapper, "_commit", broken_commit)
+        monkeypatch.setattr(prepared, "send", broken_send)
 
     return lose
 
 
-def test_a_commit_that_arrived_is_a_success(fields, lost_commit, monkeypatch):
+WRITES = {
+    "one": lambda fields: services.ad_create(fields=fields, actor=ACTOR),
+    "many": lambda fields: services.ads_import(rows=[fields], actor=ACTOR)[0],
+}
+
+
+@pytest.fixture(params=WRITES)
+def write(request):
+    """Creates one ad, in one way or the other."""
+    return WRITES[request.param]
+
+
+def test_a_commit_that_arrived_is_a_success(write, fields, lost_commit, monkeypatch):
     published: list[int] = []
     monkeypatch.setattr(services, "publish_version", published.append)
     lost_commit(arrives=True)
-    ad = services.ad_create(fields=fields, actor=ACTOR)
+    ad = write(fields)
     assert Ad.objects.get().pk == ad.pk
     assert published == [ad.version]
 
 
-def test_a_commit_that_did_not_arrive_is_a_failure(fields, lost_commit):
+def test_a_commit_that_did_not_arrive_is_a_failure(write, fields, lost_commit):
     lost_commit(arrives=False)
     with pytest.raises(OperationalError):
-        services.ad_create(fields=fields, actor=ACTOR)
+        write(fields)
     assert not Ad.objects.exists()
     assert not AdChange.objects.exists()
 
 
-def test_nobody_claims_to_know_while_postgres_is_away(fields, lost_commit, monkeypatch):
+def test_nobody_claims_to_know_while_postgres_is_away(write, fields, lost_commit, monkeypatch):
     now_s = iter(range(100))
     asked = outcome.was_committed
     monkeypatch.setattr(
@@ -75,7 +102,7 @@ def test_nobody_claims_to_know_while_postgres_is_away(fields, lost_commit, monke
     monkeypatch.setattr(outcome, "_status", away)
     lost_commit(arrives=True)
     with pytest.raises(UncertainError, match="not known"):
-        services.ad_create(fields=fields, actor=ACTOR)
+        write(fields)
 
 
 def test_a_transaction_still_under_way_is_waited_for(monkeypatch):

@@ -6,12 +6,15 @@ from django.db import (
     IntegrityError,
     InternalError,
     NotSupportedError,
+    OperationalError,
     ProgrammingError,
     connection,
     transaction,
 )
+from psycopg.pq import TransactionStatus
 
-from commons.prepared import Call, Named, Statement, fetch, run
+from commons import prepared
+from commons.prepared import Call, Named, Statement, fetch, run, transacting
 from config import wiring
 
 ADD = Statement("test_add", "SELECT $1::int + $2::int", has_row=True)
@@ -48,23 +51,94 @@ def test_each_row_is_given_in_order(noted):
     assert statements() == 3
 
 
-def test_a_transaction_begins_with_the_first_message(noted):
+@pytest.fixture
+def sent(monkeypatch):
+    """The messages that are sent from now on."""
+    messages: list[str] = []
+    real = prepared.send
+
+    def send(cursor, message, values):
+        messages.append(message)
+        real(cursor, message, values)
+
+    monkeypatch.setattr(prepared, "send", send)
+    return messages
+
+
+def is_open() -> bool:
+    status: TransactionStatus = connection.connection.info.transaction_status
+    return status != TransactionStatus.IDLE
+
+
+def transact(*messages: list[Call] | Exception) -> None:
+    """One transaction of these messages, or raising that exception."""
+    with transacting(few=True) as within:
+        for number, message in enumerate(messages, start=1):
+            if isinstance(message, Exception):
+                raise message
+            within.run(*message, last=number == len(messages))
+
+
+def test_a_transaction_is_as_few_messages_as_it_takes(noted, sent):
+    with transacting(few=True) as within:
+        assert within.run(Call(NOTE, ["a", []]), Call(COUNT, [])) == [(1,)]
+        assert is_open()
+        assert within.run(Call(NOTE, ["b", []]), Call(COUNT, []), last=True) == [(2,)]
+        assert not is_open()
+    assert connection.get_autocommit()
+    assert run(Call(COUNT, [])) == [(2,)]
+    assert [(each[:5], each[-6:]) for each in sent[:2]] == [
+        ("BEGIN", "t_count"[-6:]),
+        ("EXECU", "COMMIT"),
+    ]
+    with transacting(few=True) as within:
+        within.run(Call(NOTE, ["c", []]), last=True)
+    assert sent[-1] == "BEGIN; EXECUTE test_note (%s, %s); COMMIT"
+    assert run(Call(COUNT, [])) == [(3,)]
+
+
+def test_what_has_no_last_message_is_not_done(noted):
+    with transacting(few=True) as within:
+        within.run(Call(NOTE, ["a", []]))
+    assert not is_open()
+    assert run(Call(COUNT, [])) == [(0,)]
+
+
+GOOD, BAD = Call(NOTE, ["a", []]), Call(NOTE, [None, []])
+
+
+def test_what_raises_is_not_done(noted):
+    ways: list[tuple[type[Exception], list[list[Call] | Exception]]] = [
+        (LookupError, [[GOOD], LookupError()]),
+        (IntegrityError, [[GOOD], [BAD]]),
+        (IntegrityError, [[GOOD, BAD]]),
+    ]
+    for error, messages in ways:
+        with pytest.raises(error):
+            transact(*messages)
+        assert not is_open()
+    assert run(Call(COUNT, [])) == [(0,)]
+    assert statements() == 2
+
+
+def test_inside_another_transaction_it_is_a_part_of_that(noted, sent):
     with transaction.atomic():
-        run(Call(NOTE, ["a", []]), begin=True)
+        transact([GOOD])
+        with pytest.raises(IntegrityError):
+            transact([GOOD, BAD])
         assert run(Call(COUNT, [])) == [(1,)]
         transaction.set_rollback(True)
     assert run(Call(COUNT, [])) == [(0,)]
-    with transaction.atomic():
-        run(Call(NOTE, ["a", []]), begin=True)
-    assert connection.get_autocommit()
-    assert run(Call(COUNT, [])) == [(1,)]
+    assert not any("COMMIT" in message or "BEGIN" in message for message in sent)
 
 
-def test_one_that_fails_leaves_nothing_of_the_transaction(noted):
-    with pytest.raises(IntegrityError), transaction.atomic():
-        run(Call(NOTE, ["a", []]), Call(NOTE, [None, []]), begin=True)
-    assert run(Call(COUNT, [])) == [(0,)]
-    assert statements() == 2
+def test_a_connection_that_is_lost_is_replaced(transactional_db):
+    run(Call(ADD, [1, 2]))
+    with wiring.connect() as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+    with pytest.raises(OperationalError):
+        transact([Call(ADD, [1, 2])])
+    transact([Call(ADD, [1, 2])])
 
 
 def test_values_have_names(noted):
@@ -75,9 +149,8 @@ def test_values_have_names(noted):
 
 def test_a_rollback_keeps_what_is_prepared(noted):
     for _ in range(3):
-        with transaction.atomic():
-            assert run(Call(ADD, [1, 2]), begin=True) == [(3,)]
-            transaction.set_rollback(True)
+        with transacting(few=True) as within:
+            assert within.run(Call(ADD, [1, 2])) == [(3,)]
         assert run(Call(ADD, [3, 4])) == [(7,)]
 
 
@@ -117,8 +190,8 @@ def test_a_migration_costs_a_transaction_its_statement_once():
         with pytest.raises(NotSupportedError), transaction.atomic():
             fetch(named, {})
         for _ in range(2):
-            with transaction.atomic():
-                assert run(Call(named.statement, []), begin=True) == [("ann",)]
+            with transacting(few=True) as within:
+                assert within.run(Call(named.statement, []), last=True) == [("ann",)]
     finally:
         change("DROP TABLE wide")
 

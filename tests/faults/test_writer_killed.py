@@ -20,7 +20,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.xdist_group("faults")
 
 UNCOMMITTED = ("before the log", "after the log", "before the commit")
-COMMITTED = ("after the commit", "after the hint")
+COMMITTED = ("with the commit", "after the commit", "after the hint")
 POINTS = (*UNCOMMITTED, *COMMITTED, "random")
 
 

@@ -10,7 +10,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -28,6 +29,7 @@ from adserver.models import Ad  # noqa: E402
 from adserver.records import Actor, AdFields  # noqa: E402
 from adserver.samples import random_ads  # noqa: E402
 from adserver.storing import put_log  # noqa: E402
+from commons import prepared  # noqa: E402
 
 ACTOR = Actor("doomed writer")
 RANDOM_MOST_S = 0.05
@@ -45,11 +47,47 @@ def then_die(real: Callable[..., Any]) -> Callable[..., None]:
     return call
 
 
+def at_the_log(put_one: Callable[..., None], put_many: Callable[..., None]) -> Any:
+    return patch.multiple(services, put_change=put_one, put_log=put_many)
+
+
+def commit_unheard(*_: object) -> None:
+    """Send the COMMIT, and be gone before PostgreSQL has answered."""
+    connection.connection.pgconn.send_query(b"COMMIT")
+    die()
+
+
+def send_unheard(cursor: Any, message: str, values: list[Any]) -> None:
+    """The same for a message that ends with the COMMIT."""
+    if message.endswith("COMMIT"):
+        connection.connection.pgconn.send_query(cursor.mogrify(message, values).encode())
+        die()
+    SEND(cursor, message, values)
+
+
+@contextmanager
+def at_the_commit(
+    commit: Callable[..., None], send: Callable[[Any, str, list[Any]], None]
+) -> Iterator[None]:
+    """Many ads are committed by Django, one by the message with its row."""
+    with patch.object(connection, "commit", commit), patch.object(prepared, "send", send):
+        yield
+
+
+def send_unless_commit(cursor: Any, message: str, values: list[Any]) -> None:
+    if message.endswith("COMMIT"):
+        die()
+    SEND(cursor, message, values)
+
+
+SEND = prepared.send
 # Where the seams of a write are: what is put in the place of what.
 POINTS: dict[str, Callable[[], Any]] = {
-    "before the log": lambda: patch.object(services, "put_log", die),
-    "after the log": lambda: patch.object(services, "put_log", then_die(put_log)),
-    "before the commit": lambda: patch.object(connection, "commit", die),
+    "before the log": lambda: at_the_log(die, die),
+    # One ad's entry is sent with the COMMIT: there is nothing between them.
+    "after the log": lambda: at_the_log(die, then_die(put_log)),
+    "before the commit": lambda: at_the_commit(die, send_unless_commit),
+    "with the commit": lambda: at_the_commit(commit_unheard, send_unheard),
     "after the commit": lambda: patch.object(services, "publish_version", die),
     "after the hint": lambda: patch.object(services, "publish_version", then_die(publish_version)),
 }
