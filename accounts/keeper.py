@@ -26,11 +26,9 @@ from runtime.listening import Listener
 log = getLogger(__name__)
 
 RECONCILE_S = 1.0
-# Sessions in use are asked for again this long before they are not believed any more: a PostgreSQL
-# that is away for less is not noticed by those who are logged in.
-RENEWED_BEFORE_S = 20.0
-# So many in one question, and in one of the steward's rounds; the pause lets an event loop answer.
-_RENEWED_TOGETHER, _RENEWED_MOST, _RENEWED_PAUSE_S = 100, 5_000, 0.01
+# So many sessions are renewed in one question. The pause behind each lets an event loop answer; the
+# bound on all of them lets the steward look for changes.
+_RENEWED_TOGETHER, _RENEWED_PAUSE_S, _RENEWED_FOR_S = 100, 0.005, 0.4
 USES_WRITTEN_S = 30.0
 _LISTEN_S = 0.25
 # What was read from PostgreSQL before may be believed that long, and a little for slow commits.
@@ -161,16 +159,16 @@ class Keeper:
     def renew(self) -> None:
         """Have the sessions in use believed for another minute, if PostgreSQL says so."""
         memory = self._sessions.memory
-        ending = memory.take_ending(RENEWED_BEFORE_S, most=_RENEWED_MOST)
-        while ending and not self._stopping.is_set():
+        give_up_s = self._clock() + _RENEWED_FOR_S
+        while self._clock() < give_up_s and (ending := memory.take_ending(most=_RENEWED_TOGETHER)):
             try:
-                self._sessions.renew(ending[:_RENEWED_TOGETHER])
+                self._sessions.renew(ending)
             except (DatabaseError, InterfaceError) as error:
-                log.warning("%d sessions could not be renewed: %s", len(ending), error)
+                log.warning("sessions could not be renewed: %s", error)
                 memory.give_back(ending)
                 return
-            ending = ending[_RENEWED_TOGETHER:]
-            self._stopping.wait(_RENEWED_PAUSE_S)
+            if self._stopping.wait(_RENEWED_PAUSE_S):
+                return
 
     def write_uses(self) -> None:
         """Write down the sessions that were used since the last time, and count the checks."""

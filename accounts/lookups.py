@@ -1,19 +1,22 @@
 """Looks up, beside the event loop, sessions that the process's memory does not know.
 
 Those that come while others are asked for wait, and are then asked for together: after a start, or
-a change of the subscription, every session is unknown, and a question costs the interpreter more
-than its answer.
+when changes went unheard, every session is unknown, and a question costs the interpreter more than
+its answer.
 """
 
 from asyncio import AbstractEventLoop
+from collections.abc import Iterable
 from functools import partial
+from itertools import islice
 from logging import getLogger
 
-from django.db import Error, connections
+from django.db import Error
 
 from accounts.fastpath import BUSY, STORE_AWAY, UNAUTHORIZED, Found
 from accounts.people import Person
 from accounts.sessions import Sessions
+from commons.answering import give_connection_back
 from runtime.http.answer import Answer
 from runtime.lanes import Lane
 
@@ -25,6 +28,8 @@ _TOGETHER_MOST = 100
 _PATIENCE_S = 5.0
 
 Waiting = dict[bytes, list[Found]]
+# Of those that were asked for; who is missing has no valid session.
+People = dict[bytes, Person | Answer]
 
 
 class Lookups:
@@ -36,14 +41,14 @@ class Lookups:
         # which may be older than a change that they know of.
         self._waiting: Waiting = {}
         self._count = 0
-        self._lane: Lane[dict[bytes, Person] | Answer] = Lane(
+        self._lane: Lane[People | None] = Lane(
             loop,
             name="session-lookup",
             threads=_THREADS,
             waiting=0,
             patience_s=_PATIENCE_S,
-            late=STORE_AWAY,
-            rest=connections.close_all,
+            late=None,
+            rest=give_connection_back,
         )
 
     def look_up(self, digest: bytes, found: Found) -> None:
@@ -58,34 +63,43 @@ class Lookups:
         self._ask()
 
     def _ask(self) -> None:
-        asked = dict(list(self._waiting.items())[:_TOGETHER_MOST])
-        if asked and self._lane.take(partial(self._find, list(asked)), partial(self._end, asked)):
-            for digest in asked:
-                del self._waiting[digest]
+        if not self._waiting or self._lane.jobs >= _THREADS:
+            return
+        asked = {
+            digest: self._waiting.pop(digest)
+            for digest in list(islice(self._waiting, _TOGETHER_MOST))
+        }
+        self._lane.take(partial(self._find, list(asked)), partial(self._end, asked))
 
-    def _find(self, digests: list[bytes]) -> dict[bytes, Person] | Answer:
-        people: dict[bytes, Person] = {}
-        unknown = []
-        for digest in digests:
-            # Some may have been found meanwhile.
-            entry = self._sessions.memory.find(digest)
-            if entry is None:
-                unknown.append(digest)
-            else:
-                people[digest] = entry.person
+    def _find(self, digests: list[bytes]) -> People:
+        # Some may have been found meanwhile.
+        people = self._known(digests)
+        unknown = [digest for digest in digests if digest not in people]
         try:
-            return people | self._sessions.check_stores(unknown) if unknown else people
+            people.update(self._sessions.check_stores(unknown) if unknown else {})
         except Error as error:
-            log.warning("%d sessions could not be checked: %s", len(digests), error)
-            return STORE_AWAY
+            log.warning("sessions could not be checked: %s", error)
+            # The next question shall not find what is left of this one's connection.
+            give_connection_back()
+            # Redis may have known some.
+            people |= dict.fromkeys(unknown, STORE_AWAY) | self._known(unknown)
+        return people
 
-    def _end(self, asked: Waiting, people: dict[bytes, Person] | Answer) -> None:
+    def _known(self, digests: Iterable[bytes]) -> People:
+        found = ((digest, self._sessions.memory.find(digest)) for digest in digests)
+        return {digest: entry.person for digest, entry in found if entry is not None}
+
+    def _end(self, asked: Waiting, people: People | None) -> None:
         self._count -= sum(map(len, asked.values()))
         self._ask()
         for digest, waiting in asked.items():
-            found = people if isinstance(people, Answer) else people.get(digest, UNAUTHORIZED)
+            # None after an error that nobody foresaw.
+            found = STORE_AWAY if people is None else people.get(digest, UNAUTHORIZED)
             for tell in waiting:
-                tell(found)
+                try:
+                    tell(found)
+                except Exception:
+                    log.exception("the answer of a session's check could not be given")
 
     def stop(self) -> None:
         """Let the threads go once they are done."""

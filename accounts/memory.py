@@ -15,6 +15,10 @@ from accounts.people import CheckedSession, Person
 SESSIONS_MOST = 100_000
 # How long it is known that a user has changed: longer than any read of a store takes.
 _CHANGES_KEPT_S = 120.0
+# A session that is in use by then is asked for again so long before it is not believed any more;
+# one that is not is looked at again after half of what is left, as long as that is worth it.
+RENEWED_BEFORE_S = 20.0
+_LOOKED_AT_BEFORE_S = 2.0
 
 
 class Entry:
@@ -23,7 +27,7 @@ class Entry:
     `live` until memory drops it: who keeps an entry for later looks at that, and at `until_s`.
     """
 
-    __slots__ = ("line", "live", "me", "person", "until_s", "used", "wanted")
+    __slots__ = ("line", "live", "look_s", "me", "person", "until_s", "used", "wanted")
 
     def __init__(self, session: CheckedSession) -> None:
         self.person: Person = session.person
@@ -31,6 +35,8 @@ class Entry:
         # Since uses were last told, and since a store was last asked.
         self.used = False
         self.wanted = False
+        # The second of Unix time in which it is looked at whether to renew it.
+        self.look_s = 0
         self.live = True
         self.me: Any = None
         self.line: bytes | None = None
@@ -49,8 +55,8 @@ class SessionMemory:
         self._entries: dict[bytes, Entry] = {}
         self._by_user: dict[int, set[bytes]] = {}
         self._changed: dict[int, float] = {}
-        # Which entries end in a second of Unix time; some of them may be gone.
-        self._ending: dict[int, list[tuple[bytes, Entry]]] = {}
+        # The live entries by their `look_s`.
+        self._looks: dict[int, dict[bytes, Entry]] = {}
         self._used: list[Entry] = []
         self._used_elsewhere: set[UUID] = set()
         self.hits = 0
@@ -82,31 +88,38 @@ class SessionMemory:
             if self.trusted and not self.has_changed(user_id, since_s=began_s):
                 self._keep(token_hash, session)
 
-    def take_ending(self, within_s: float, *, most: int) -> list[bytes]:
-        """The sessions in use that are not believed for longer than `within_s`, those that end
-        first in front; about `most`, the others next time. Each is given once, see `give_back`.
+    def take_ending(self, *, most: int) -> list[bytes]:
+        """Sessions in use that should be asked for again by now, `most` at a time. Each is given
+        once, see `give_back`.
         """
         now_s = self._clock()
         ending: list[bytes] = []
         with self._lock:
-            while self._ending and len(ending) < most:
-                second = min(self._ending)
-                if second >= now_s + within_s:
+            while self._looks and len(ending) < most:
+                second = min(self._looks)
+                if second > now_s:
                     break
-                ending.extend(
-                    token_hash
-                    for token_hash, entry in self._ending.pop(second)
-                    if entry.live and entry.wanted and entry.until_s > now_s
-                )
+                looks = self._looks[second]
+                token_hash, entry = looks.popitem()
+                if not looks:
+                    del self._looks[second]
+                left_s = entry.until_s - now_s
+                if left_s <= 0:
+                    continue
+                if entry.wanted:
+                    ending.append(token_hash)
+                elif left_s >= _LOOKED_AT_BEFORE_S:
+                    self._look(token_hash, entry, now_s + left_s / 2)
         return ending
 
     def give_back(self, ending: Iterable[bytes]) -> None:
-        """These could not be renewed: `take_ending` gives them again."""
+        """These could not be renewed: `take_ending` gives them again a second later."""
+        again_s = self._clock() + 1.0
         with self._lock:
             for token_hash in ending:
                 entry = self._entries.get(token_hash)
                 if entry is not None:
-                    self._note_end(token_hash, entry)
+                    self._look(token_hash, entry, again_s)
 
     def renew(self, token_hash: bytes, session: CheckedSession | None, *, began_s: float) -> None:
         """Believe a remembered session for as long as PostgreSQL has said now, which was asked at
@@ -122,11 +135,13 @@ class SessionMemory:
                 return  # Remembered since, by who knew better.
             elif session.person != entry.person:
                 self._keep(token_hash, session)
-            elif session.until_s > entry.until_s:
+            else:
                 # In place: what doors keep with it, and for it, holds on.
                 entry.until_s = session.until_s
                 entry.used = entry.wanted = False
-                self._note_end(token_hash, entry)
+                # The last of all to make room for others.
+                self._entries[token_hash] = self._entries.pop(token_hash)
+                self._look(token_hash, entry, entry.until_s - RENEWED_BEFORE_S)
 
     def has_changed(self, user_id: int, *, since_s: float) -> bool:
         """Whether something about the user is known to have changed since (`time.monotonic`)."""
@@ -156,7 +171,7 @@ class SessionMemory:
                 entry.live = False
             self._entries.clear()
             self._by_user.clear()
-            self._ending.clear()
+            self._looks.clear()
 
     def take_used(self) -> list[UUID]:
         """The sessions that were used since the last time."""
@@ -176,16 +191,24 @@ class SessionMemory:
             self._drop(next(iter(self._entries)))
         self._entries[token_hash] = entry = Entry(session)
         self._by_user.setdefault(session.person.user_id, set()).add(token_hash)
-        self._note_end(token_hash, entry)
+        self._look(token_hash, entry, entry.until_s - RENEWED_BEFORE_S)
 
-    def _note_end(self, token_hash: bytes, entry: Entry) -> None:
-        self._ending.setdefault(int(entry.until_s), []).append((token_hash, entry))
+    def _look(self, token_hash: bytes, entry: Entry, at_s: float) -> None:
+        self._forget_look(token_hash, entry)
+        entry.look_s = int(at_s)
+        self._looks.setdefault(entry.look_s, {})[token_hash] = entry
+
+    def _forget_look(self, token_hash: bytes, entry: Entry) -> None:
+        looks = self._looks.get(entry.look_s)
+        if looks is not None and looks.pop(token_hash, None) is not None and not looks:
+            del self._looks[entry.look_s]
 
     def _drop(self, token_hash: bytes) -> None:
         entry = self._entries.pop(token_hash, None)
         if entry is None:
             return
         entry.live = False
+        self._forget_look(token_hash, entry)
         hashes = self._by_user[entry.person.user_id]
         hashes.discard(token_hash)
         if not hashes:

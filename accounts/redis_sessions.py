@@ -1,9 +1,9 @@
 """Sessions in Redis: what one process has asked PostgreSQL, the others need not ask for a minute.
 
-Each is one key, by the token's hash, set and given its end in one command. A change overwrites it
-with a mark that means "ask PostgreSQL" and that nothing is written over while it stands: whoever
-read PostgreSQL before the change and writes after it comes to nothing. Values are sealed, since
-who can write to Redis should not be able to become anybody.
+Each is one key, by the token's hash, set and given its end in one command, many in one script. A
+change overwrites it with a mark that means "ask PostgreSQL" and that nothing is written over while
+it stands: whoever read PostgreSQL before the change and writes after it comes to nothing. Values
+are sealed, since who can write to Redis should not be able to become anybody.
 """
 
 import time
@@ -25,6 +25,14 @@ _TIMEOUT_S = 0.25
 _PAUSE_S = 1.0
 _SEAL_BYTES = 16
 
+# ARGV: for each key its value, and the milliseconds that it stands.
+_PUT = """
+for i, key in ipairs(KEYS) do
+  if redis.call('GET', key) ~= '-' then
+    redis.call('SET', key, ARGV[2 * i - 1], 'PX', ARGV[2 * i])
+  end
+end
+"""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(CheckedSession).decode
 
@@ -36,6 +44,7 @@ class RedisSessions:
         self._client = redis.Redis.from_url(
             url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=None
         )
+        self._put = self._client.register_script(_PUT)
         self._key = blake2b(secret, digest_size=32, person=b"accounts:session").digest()
         self._paused_until_s = 0.0
 
@@ -61,14 +70,14 @@ class RedisSessions:
         if not sessions or time.monotonic() < self._paused_until_s:
             return
         now_s = time.time()
-        pipe = self._client.pipeline(transaction=False)
+        keys: list[bytes] = []
+        values: list[bytes | int] = []
         for token_hash, session in sessions.items():
+            keys.append(_key(token_hash))
             remaining_ms = int((session.until_s - now_s) * 1000)
-            if remaining_ms > 0:
-                value = self._seal(token_hash, session)
-                pipe.set(_key(token_hash), value, px=remaining_ms, nx=True)
+            values += [self._seal(token_hash, session), max(1, remaining_ms)]
         try:
-            pipe.execute()
+            self._put(keys, values)
         except (redis.RedisError, OSError):
             self._pause()
 

@@ -42,7 +42,7 @@ class AnswerLane:
             waiting=waiting,
             patience_s=patience_s,
             late=busy,
-            rest=_rest,
+            rest=give_connection_back,
         )
 
     def hand_over(self, work: Callable[[], Answer], reply: Reply) -> None:
@@ -59,7 +59,7 @@ class AnswerLane:
             return self._refused(error)
         except Exception as error:  # noqa: BLE001 - every one of them is answered
             # The next request shall not find what is left of this one's connection.
-            _rest()
+            give_connection_back()
             return self._refused(error)
 
     def _refused(self, error: Exception) -> Answer:
@@ -74,7 +74,7 @@ class AnswerLane:
         self._lane.stop()
 
 
-def _rest() -> None:
+def give_connection_back() -> None:
     """Give the thread's connection back to the pool. While others wait, each thread keeps its own:
     to take one out costs as much as a statement.
     """

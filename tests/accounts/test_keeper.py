@@ -1,5 +1,6 @@
 """A process hears of changes, finds those it did not hear of, and trusts its caches only then."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from django.utils import timezone
 
 from accounts import selectors, services
 from accounts.changes import CHANNEL
-from accounts.keeper import RENEWED_BEFORE_S, Keeper
+from accounts.keeper import Keeper
+from accounts.memory import RENEWED_BEFORE_S
 from accounts.models import Session, User
 from accounts.people import CheckedSession, Person
 from accounts.redis_sessions import BELIEVED_S, RedisSessions
@@ -213,6 +215,8 @@ def test_sessions_in_use_are_asked_for_before_they_end(
     with later(SOON_S), django_assert_num_queries(1):
         keeper.renew()
         keeper.renew()
+        # Nor do the others have to ask.
+        assert list(new_process().redis.get([token_hash(token)])) == [token_hash(token)]
     assert entry.until_s > until_s + 30
     with later(BELIEVED_S + 1), django_assert_num_queries(0):
         assert other.memory.find(token_hash(unused)) is None
@@ -263,9 +267,20 @@ def test_a_renewal_is_tried_again_when_postgresql_is_back(other, keeper, token, 
         patch.setattr("accounts.selectors.people_by_token_hash", away)
         keeper.renew()
     assert entry.until_s == until_s
-    with later(SOON_S):
+    with later(SOON_S + 1):
         keeper.renew()
     assert entry.until_s > until_s
+
+
+def test_the_steward_renews(other, listener, monkeypatch):
+    renewed = threading.Event()
+    monkeypatch.setattr(Keeper, "renew", lambda self: renewed.set())
+    keeper = Keeper(other, listener)
+    keeper.start()
+    try:
+        assert renewed.wait(10)
+    finally:
+        keeper.stop()
 
 
 def test_a_change_while_a_session_is_renewed_is_not_lost(other, keeper, token, monkeypatch):

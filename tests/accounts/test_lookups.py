@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from uuid import uuid4
 
+import pytest
 from django.db import OperationalError
 
 from accounts.fastpath import BUSY, STORE_AWAY, UNAUTHORIZED
@@ -30,12 +31,18 @@ class Stores(Sessions):
         self.away = False
 
     def check_stores(self, digests: Sequence[bytes]) -> dict[bytes, Person]:
+        """Ann's session is also in Redis."""
         self.questions.append(list(digests))
         self.asked.release()
         assert self.go_on.wait(60)
         if self.away:
+            self._remember(b"ann")
             raise OperationalError("away")
         return {each: self.people[each] for each in digests if each in self.people}
+
+    def _remember(self, name: bytes) -> None:
+        session = CheckedSession(person=self.people[name], until_s=time.time() + 60)
+        self.memory.put(name, session, began_s=time.monotonic())
 
 
 async def ask_while_all_are_busy(stores: Stores, later: list[bytes]) -> list[object]:
@@ -94,6 +101,45 @@ def test_while_no_store_can_tell_all_are_told_so() -> None:
     assert asyncio.run(ask_while_all_are_busy(stores, [b"ann", b"bob"])) == [STORE_AWAY] * 2
 
 
+def test_while_postgresql_is_away_what_redis_knows_is_told() -> None:
+    stores = Stores()
+    stores.away = True
+    stores.memory.trust()
+    told = asyncio.run(ask_while_all_are_busy(stores, [b"ann", b"bob"]))
+    assert told == [stores.people[b"ann"], STORE_AWAY]
+
+
+def test_an_error_that_nobody_foresaw_is_answered_and_the_next_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stores = Stores()
+    monkeypatch.setattr(stores, "check_stores", None)
+    stores.asked.release(_THREADS)
+    told = asyncio.run(ask_while_all_are_busy(stores, [b"ann"]))
+    assert told == [STORE_AWAY]
+
+
+def test_an_answer_that_cannot_be_given_keeps_nobody_from_theirs() -> None:
+    def gone(_: object) -> None:
+        raise LookupError
+
+    async def run() -> object:
+        loop = asyncio.get_running_loop()
+        stores, answer = Stores(), loop.create_future()
+        stores.go_on.set()
+        lookups = Lookups(stores, loop)
+        lookups.look_up(b"x", lambda _: None)
+        lookups.look_up(b"y", lambda _: None)
+        lookups.look_up(b"ann", gone)
+        lookups.look_up(b"ann", answer.set_result)
+        try:
+            return await asyncio.wait_for(answer, 60)
+        finally:
+            lookups.stop()
+
+    assert isinstance(asyncio.run(run()), Person)
+
+
 def test_too_many_are_refused_at_once() -> None:
     stores = Stores()
     told = asyncio.run(ask_while_all_are_busy(stores, [b"ann"] * _WAITING_MOST))
@@ -106,8 +152,7 @@ class Finding(Stores):
 
     def check_stores(self, digests: Sequence[bytes]) -> dict[bytes, Person]:
         people = super().check_stores(digests)
-        session = CheckedSession(person=self.people[b"ann"], until_s=time.time() + 60)
-        self.memory.put(b"ann", session, began_s=time.monotonic())
+        self._remember(b"ann")
         return people
 
 

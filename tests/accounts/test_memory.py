@@ -1,6 +1,7 @@
 """What a process remembers of sessions and passwords, and when it does not."""
 
 import time
+from itertools import chain
 from uuid import uuid4
 
 import pytest
@@ -93,6 +94,82 @@ def test_uses_are_told_once(memory):
     for _ in range(3):
         memory.find(digest)
     assert memory.take_used() == [one.person.session_id]
+
+
+def test_who_is_in_use_shortly_before_the_end_is_given_once(memory, clock):
+    used, unused = put(memory, "a", session(1)), put(memory, "b", session(2))
+    memory.find(used)
+    clock.now_s = 1_039.0
+    assert memory.take_ending(most=10) == []
+    clock.now_s = 1_040.0
+    assert memory.take_ending(most=10) == [used]
+    assert memory.take_ending(most=10) == []
+    memory.give_back([used])
+    assert memory.take_ending(most=10) == []
+    clock.now_s = 1_041.0
+    assert memory.take_ending(most=10) == [used]
+    # Looked at again after half of what was left.
+    memory.find(unused)
+    clock.now_s = 1_049.0
+    assert memory.take_ending(most=10) == []
+    clock.now_s = 1_050.0
+    assert memory.take_ending(most=10) == [unused]
+
+
+def test_who_is_not_used_is_given_up(memory, clock):
+    put(memory, "a", session())
+    for now_s in range(1_000, 1_060):
+        clock.now_s = float(now_s)
+        assert memory.take_ending(most=10) == []
+    assert not memory._looks
+
+
+def test_no_more_are_given_than_are_asked_for(clock):
+    memory = SessionMemory(clock=clock)
+    memory.trust()
+    digests = [put(memory, str(number), session(number)) for number in range(25)]
+    for digest in digests:
+        memory.find(digest)
+    clock.now_s = 1_040.0
+    given = [memory.take_ending(most=10) for _ in range(4)]
+    assert [len(each) for each in given] == [10, 10, 5, 0]
+    assert sorted(chain(*given)) == sorted(digests)
+
+
+def test_a_renewed_session_is_believed_longer_and_drops_later(memory, clock):
+    digests = [put(memory, name, session(number)) for number, name in enumerate("abc")]
+    entry = memory.find(digests[0])
+    clock.now_s = 1_040.0
+    renewed = CheckedSession(person=entry.person, until_s=1_100.0)
+    memory.renew(digests[0], renewed, began_s=time.monotonic())
+    assert (entry.until_s, entry.live) == (1_100.0, True)
+    put(memory, "d", session(9))
+    assert memory.find(digests[1]) is None
+    assert memory.find(digests[0]) is entry
+    clock.now_s = 1_080.0
+    assert memory.take_ending(most=10) == [digests[0]]
+
+
+def test_what_postgresql_said_before_a_change_renews_nothing(memory):
+    began_s = time.monotonic()
+    old = session(1)
+    digest = put(memory, "a", old)
+    memory.forget_user(1)
+    new = session(1)
+    put(memory, "a", new)
+    for said in (old, CheckedSession(person=new.person, until_s=2_000.0)):
+        memory.renew(digest, said, began_s=began_s)
+        entry = memory.find(digest)
+        assert (entry.person, entry.until_s) == (new.person, 1_060.0)
+
+
+def test_nothing_is_kept_of_what_is_gone(memory, clock):
+    for number in range(100):
+        put(memory, str(number), session(number))
+        memory.forget_user(number - 1)
+    assert sum(map(len, memory._looks.values())) == len(memory)
+    memory.distrust()
+    assert not memory._looks
 
 
 @pytest.fixture
