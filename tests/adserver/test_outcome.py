@@ -31,7 +31,8 @@ def lost_commit(monkeypatch):
     """
 
     wrapper: Any = type(connections["default"])
-    commit, send = wrapper._commit, prepared.send
+    commit, hear, say = wrapper._commit, prepared.hear, prepared.say
+    committing: list[bool] = []
     lost: list[object] = []
 
     def lose(*, arrives: bool) -> None:
@@ -46,14 +47,22 @@ def lost_commit(monkeypatch):
         def broken_commit(self: Any) -> None:
             broken(partial(commit, self), self.connection)
 
-        def broken_send(cursor: Any, message: str, values: list[Any]) -> None:
-            if message.endswith("COMMIT"):
-                broken(partial(send, cursor, message, values), cursor.connection)
-            else:
-                send(cursor, message, values)
+        def broken_say(pgconn: Any, commands: Any) -> None:
+            committing.append(commands[-1].text == b"COMMIT")
+            if arrives or lost or not committing[-1]:
+                say(pgconn, commands)
+
+        def broken_hear(pgconn: Any, count: int) -> Any:
+            results: list[Any] = []
+            if committing[-1]:
+                psycopg_connection = connections["default"].connection
+                broken(lambda: results.extend(hear(pgconn, count)), psycopg_connection)
+                return results
+            return hear(pgconn, count)
 
         monkeypatch.setattr(wrapper, "_commit", broken_commit)
-        monkeypatch.setattr(prepared, "send", broken_send)
+        monkeypatch.setattr(prepared, "say", broken_say)
+        monkeypatch.setattr(prepared, "hear", broken_hear)
 
     return lose
 

@@ -1,5 +1,9 @@
 """Prepared statements in one message do what they do one by one."""
 
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from uuid import UUID
+
 import pytest
 from django.db import (
     DataError,
@@ -11,6 +15,7 @@ from django.db import (
     connection,
     transaction,
 )
+from prometheus_client import REGISTRY
 from psycopg.pq import TransactionStatus
 
 from commons import prepared
@@ -19,6 +24,7 @@ from config import wiring
 
 ADD = Statement("test_add", "SELECT $1::int + $2::int", has_row=True)
 NOTE = Statement("test_note", "INSERT INTO noted (what, at) VALUES ($1, $2)")
+LABELS = {"alias": "default", "vendor": "postgresql"}
 COUNT = Statement("test_count", "SELECT count(*) FROM noted", has_row=True)
 
 
@@ -54,14 +60,14 @@ def test_each_row_is_given_in_order(noted):
 @pytest.fixture
 def sent(monkeypatch):
     """The messages that are sent from now on."""
-    messages: list[str] = []
-    real = prepared.send
+    messages: list[list[str]] = []
+    real = prepared.say
 
-    def send(cursor, message, values):
-        messages.append(message)
-        real(cursor, message, values)
+    def say(pgconn, commands):
+        messages.append([command.text.decode().partition(" AS ")[0] for command in commands])
+        real(pgconn, commands)
 
-    monkeypatch.setattr(prepared, "send", send)
+    monkeypatch.setattr(prepared, "say", say)
     return messages
 
 
@@ -87,13 +93,14 @@ def test_a_transaction_is_as_few_messages_as_it_takes(noted, sent):
         assert not is_open()
     assert connection.get_autocommit()
     assert run(Call(COUNT, [])) == [(2,)]
-    assert [(each[:5], each[-6:]) for each in sent[:2]] == [
-        ("BEGIN", "t_count"[-6:]),
-        ("EXECU", "COMMIT"),
-    ]
     with transacting(few=True) as within:
         within.run(Call(NOTE, ["c", []]), last=True)
-    assert sent[-1] == "BEGIN; EXECUTE test_note (%s, %s); COMMIT"
+    assert sent == [
+        ["PREPARE test_note", "PREPARE test_count", "BEGIN", "test_note", "test_count"],
+        ["test_note", "test_count", "COMMIT"],
+        ["test_count"],
+        ["BEGIN", "test_note", "COMMIT"],
+    ]
     assert run(Call(COUNT, [])) == [(3,)]
 
 
@@ -129,7 +136,7 @@ def test_inside_another_transaction_it_is_a_part_of_that(noted, sent):
         assert run(Call(COUNT, [])) == [(1,)]
         transaction.set_rollback(True)
     assert run(Call(COUNT, [])) == [(0,)]
-    assert not any("COMMIT" in message or "BEGIN" in message for message in sent)
+    assert [message[-1] for message in sent[:3]] == ["test_note", "test_note", "test_count"]
 
 
 def test_a_connection_that_is_lost_is_replaced(transactional_db):
@@ -206,3 +213,52 @@ def test_the_errors_of_a_fetched_row_are_django_s():
         with pytest.raises(InternalError):
             fetch(Named.of("test_one", "SELECT 1"), {})
         transaction.set_rollback(True)
+
+
+def test_what_was_prepared_before_a_failure_is_not_prepared_again(noted, sent):
+    wrong = Call(Statement("test_wrong", "SELECT nothing"), [])
+    for _ in range(2):
+        with pytest.raises(ProgrammingError):
+            run(GOOD, wrong)
+    assert run(GOOD) == []
+    assert sent[1:] == [["PREPARE test_wrong", "test_note", "test_wrong"], ["test_note"]]
+
+
+def test_values_of_all_kinds_arrive(transactional_db):
+    values = {
+        "int": 2**40,
+        "float": 0.1,
+        "bytes": b"\x00\xff'\\",
+        "text": "a\n\u00fc'\\ %s",
+        "bool": True,
+        "day": datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        "span": timedelta(days=1, microseconds=1),
+        "id": UUID(int=7),
+        "list": ["x", 'y"{', ""],
+        "none": None,
+    }
+    named = Named.of(
+        "test_kinds",
+        "SELECT %(int)s::bigint, %(float)s::float8, %(bytes)s::bytea, %(text)s::text,"
+        " %(bool)s::bool, %(day)s::timestamptz, %(span)s::interval, %(id)s::uuid,"
+        " %(list)s::text[], %(none)s::text",
+    )
+    assert fetch(named, values) == tuple(values.values())
+
+
+def test_much_goes_through(transactional_db):
+    named = Named.of("test_long", "SELECT md5(%(text)s), length(%(text)s)")
+    text = "x" * 20_000_000
+    assert fetch(named, {"text": text}) == (md5(text.encode()).hexdigest(), len(text))
+
+
+def test_django_counts_the_messages(transactional_db, django_assert_num_queries):
+    before = REGISTRY.get_sample_value("django_db_execute_total", LABELS) or 0
+    with django_assert_num_queries(2):
+        run(Call(ADD, [1, 2]), Call(ADD, [1, 2]))
+        run(Call(ADD, [1, 2]))
+    assert REGISTRY.get_sample_value("django_db_execute_total", LABELS) == before + 2
+    with pytest.raises(DataError):
+        run(Call(ADD, ["x", 2]))
+    kind = {**LABELS, "type": "InvalidTextRepresentation"}
+    assert REGISTRY.get_sample_value("django_db_errors_total", kind)

@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from adserver.records import Actor, AdFields  # noqa: E402
 from adserver.samples import random_ads  # noqa: E402
 from adserver.storing import put_log  # noqa: E402
 from commons import prepared  # noqa: E402
+from commons.prepared import Command  # noqa: E402
 
 ACTOR = Actor("doomed writer")
 RANDOM_MOST_S = 0.05
@@ -57,37 +58,36 @@ def commit_unheard(*_: object) -> None:
     die()
 
 
-def send_unheard(cursor: Any, message: str, values: list[Any]) -> None:
+def say_unheard(pgconn: Any, commands: Sequence[Command]) -> None:
     """The same for a message that ends with the COMMIT."""
-    if message.endswith("COMMIT"):
-        connection.connection.pgconn.send_query(cursor.mogrify(message, values).encode())
+    SAY(pgconn, commands)
+    if commands[-1].text == b"COMMIT":
         die()
-    SEND(cursor, message, values)
+
+
+def say_no_commit(pgconn: Any, commands: Sequence[Command]) -> None:
+    if commands[-1].text == b"COMMIT":
+        die()
+    SAY(pgconn, commands)
 
 
 @contextmanager
 def at_the_commit(
-    commit: Callable[..., None], send: Callable[[Any, str, list[Any]], None]
+    commit: Callable[..., None], say: Callable[[Any, Sequence[Command]], None]
 ) -> Iterator[None]:
     """Many ads are committed by Django, one by the message with its row."""
-    with patch.object(connection, "commit", commit), patch.object(prepared, "send", send):
+    with patch.object(connection, "commit", commit), patch.object(prepared, "say", say):
         yield
 
 
-def send_unless_commit(cursor: Any, message: str, values: list[Any]) -> None:
-    if message.endswith("COMMIT"):
-        die()
-    SEND(cursor, message, values)
-
-
-SEND = prepared.send
+SAY = prepared.say
 # Where the seams of a write are: what is put in the place of what.
 POINTS: dict[str, Callable[[], Any]] = {
     "before the log": lambda: at_the_log(die, die),
     # One ad's entry is sent with the COMMIT: there is nothing between them.
     "after the log": lambda: at_the_log(die, then_die(put_log)),
-    "before the commit": lambda: at_the_commit(die, send_unless_commit),
-    "with the commit": lambda: at_the_commit(commit_unheard, send_unheard),
+    "before the commit": lambda: at_the_commit(die, say_no_commit),
+    "with the commit": lambda: at_the_commit(commit_unheard, say_unheard),
     "after the commit": lambda: patch.object(services, "publish_version", die),
     "after the hint": lambda: patch.object(services, "publish_version", then_die(publish_version)),
 }
