@@ -18,13 +18,22 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, Error, NotSupportedError, connections, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    Error,
+    NotSupportedError,
+    OperationalError,
+    connections,
+    transaction,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_prometheus.db import errors_total, execute_total, query_duration_seconds
 from prometheus_client import Counter, Histogram
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+
+from commons.pipeline import Command, talk
 
 
 class Statement(NamedTuple):
@@ -58,16 +67,6 @@ class Call(NamedTuple):
     values: Sequence[Any]
 
 
-class Command(NamedTuple):
-    """One step of a message: a prepared statement's name with values, or SQL without any. `name` is
-    what that prepares.
-    """
-
-    text: bytes
-    values: Sequence[bytes | bytearray | memoryview | None] | None = None
-    name: str = ""
-
-
 _BEGIN, _COMMIT, _FORGET_ALL = (Command(text) for text in (b"BEGIN", b"COMMIT", b"DEALLOCATE ALL"))
 _PLACE = re.compile(r"%\((\w+)\)s")
 # By connection; None when what it has prepared does not hold any more.
@@ -96,11 +95,16 @@ class _FewMessages(Transaction):
     """Begins with its first message. Django believes that every statement is by itself."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self._connection: Any = None
 
     def run(self, *calls: Call, last: bool = False) -> list[Any]:
-        begin, self._begun = not self._begun, True
-        return _run(calls, begin=begin, commit=last)
+        if self._connection is None:
+            rows = _run(calls, begin=True, commit=last)
+            self._connection = _database().connection
+            return rows
+        if _database().connection is not self._connection:
+            raise OperationalError("the connection was lost, and the transaction with it")
+        return _run(calls, commit=last)
 
 
 @contextmanager
@@ -110,7 +114,7 @@ def transacting(*, few: bool) -> Iterator[Transaction]:
     that one, and when anything is raised, nothing is done.
     """
     database = _database()
-    if not few or database.in_atomic_block:
+    if not few or database.in_atomic_block or not database.get_autocommit():
         with transaction.atomic():
             yield Transaction()
         return
@@ -211,16 +215,10 @@ def _exchange(
         message.append(Command(_encoded(statement.name), forms))
     if commit:
         message.append(_COMMIT)
-    results = _talk(psycopg_connection, message)
+    results = talk(psycopg_connection, message)
     failed = [result for result in results if result.status == ExecStatus.FATAL_ERROR]
     if preparing:
-        known = _prepared.get(psycopg_connection) or set()
-        # No rollback takes back what was prepared.
-        _prepared[psycopg_connection] = known.union(
-            command.name
-            for command, result in zip(message[:preparing], results, strict=False)
-            if command.name and result.status == ExecStatus.COMMAND_OK
-        )
+        _remember(psycopg_connection, message[:preparing], results)
     if failed:
         raise psycopg.errors.error_from_result(failed[0])
     rows = []
@@ -229,6 +227,23 @@ def _exchange(
             adapt.set_pgresult(result)
             rows.append(adapt.load_row(0, tuple) if result.ntuples else None)
     return rows
+
+
+def _remember(
+    psycopg_connection: psycopg.Connection[Any],
+    preparing: Sequence[Command],
+    results: Sequence[PGresult],
+) -> None:
+    """Note what is prepared from now on; no rollback takes that back."""
+    for command, result in zip(preparing, results, strict=False):
+        if result.status != ExecStatus.COMMAND_OK:
+            return
+        if command is _FORGET_ALL:
+            _prepared[psycopg_connection] = set()
+        else:
+            known = _prepared.setdefault(psycopg_connection, set())
+            assert known is not None
+            known.add(command.name)
 
 
 def _preparing(
@@ -241,49 +256,6 @@ def _preparing(
     return forget + [
         Command(f"PREPARE {name} AS {sql}".encode(), name=name) for name, sql in new.items()
     ]
-
-
-def _talk(
-    psycopg_connection: psycopg.Connection[Any], message: Sequence[Command]
-) -> list[PGresult]:
-    with psycopg_connection.lock:
-        try:
-            say(psycopg_connection.pgconn, message)
-            return hear(psycopg_connection.pgconn, len(message))
-        except BaseException:
-            # Nobody knows what is still under way on it.
-            psycopg_connection.close()
-            raise
-
-
-def say(pgconn: PGconn, commands: Sequence[Command]) -> None:
-    """Send a message."""
-    pgconn.enter_pipeline_mode()
-    for text, values, _ in commands:
-        if values is None:
-            pgconn.send_query_params(text, None)
-        else:
-            pgconn.send_query_prepared(text, values)
-    pgconn.pipeline_sync()
-
-
-def hear(pgconn: PGconn, count: int) -> list[PGresult]:
-    """Wait for the results of `count` commands, of which the first that failed may be followed by
-    some that were not tried. psycopg.OperationalError when the connection was lost.
-    """
-    results: list[PGresult] = []
-    # Behind each result, and in place of each that a lost connection owes, there is nothing.
-    for _ in range(2 * count + 2):
-        result = pgconn.get_result()
-        if result is None:
-            continue
-        if result.status == ExecStatus.PIPELINE_SYNC:
-            break
-        results.append(result)
-    if pgconn.status == ConnStatus.BAD:
-        raise psycopg.OperationalError(pgconn.get_error_message())
-    pgconn.exit_pipeline_mode()
-    return results
 
 
 @cache

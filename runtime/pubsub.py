@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, Thread
 
 import redis
 from redis.connection import ConnectionInterface
@@ -80,6 +80,70 @@ class Publisher:
         """Close the connection."""
         with self._lock:
             self._drop()
+
+
+class PacedPublisher:
+    """Sends hints of which the newest says all: the first at once, and of those that come within
+    `pace_s` of one that was sent only the last, at the end of that time. A stream of hints costs
+    sender, Redis and every subscriber as much again as what they are about.
+
+    A process that ends in good order sends what is left first.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[str], object],
+        *,
+        pace_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._publish = publish
+        self._pace_s = pace_s
+        self._clock = clock
+        self._sleep = sleep
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = Lock()
+        self._next_s = 0.0
+        self._newest: str | None = None
+        self._trailing = False
+
+    def publish(self, message: str) -> None:
+        """Send it now or a little later. Never raises, and never waits but for Redis."""
+        if self._pid != os.getpid():
+            # A forked process has none of our threads.
+            self._begin()
+        with self._lock:
+            if (now_s := self._clock()) < self._next_s or self._trailing:
+                self._newest = message
+                if self._trailing or self._trail():
+                    return
+                self._newest = None
+            self._next_s = now_s + self._pace_s
+        self._publish(message)
+
+    def _trail(self) -> bool:
+        """Begin a thread for what is left; False when there can be none, since Python is ending."""
+        try:
+            Thread(target=self._follow, name="hints").start()
+        except RuntimeError:
+            return False
+        self._trailing = True
+        return True
+
+    def _follow(self) -> None:
+        while True:
+            self._sleep(max(0.0, self._next_s - self._clock()))
+            with self._lock:
+                message, self._newest = self._newest, None
+                if message is None:
+                    self._trailing = False
+                    return
+                self._next_s = self._clock() + self._pace_s
+            self._publish(message)
 
 
 class Subscriber:

@@ -1,7 +1,7 @@
 """A COMMIT without an answer: PostgreSQL is asked how it ended, and the writer told the truth."""
 
-from collections.abc import Callable
-from functools import partial
+import os
+import socket
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from adserver import outcome, services
 from adserver.models import Ad, AdChange
 from adserver.records import Actor
 from adserver.samples import random_ads
-from commons import prepared
+from commons import pipeline
 from runtime.errors import UncertainError
 from tests.index.strategies import EPOCH
 
@@ -31,40 +31,40 @@ def lost_commit(monkeypatch):
     """
 
     wrapper: Any = type(connections["default"])
-    commit, hear, say = wrapper._commit, prepared.hear, prepared.say
-    committing: list[bool] = []
-    lost: list[object] = []
+    commit, say = wrapper._commit, pipeline.say
+    lost: list[bool] = []
 
     def lose(*, arrives: bool) -> None:
-        def broken(do: Callable[[], None], connection: Any) -> None:
+        def broken_commit(self: Any) -> None:
             if lost or arrives:
-                do()
+                commit(self)
             if not lost:
-                lost.append(connection)
-                connection.close()
+                lost.append(True)
+                self.connection.close()
                 raise OperationalError("the connection was lost")
 
-        def broken_commit(self: Any) -> None:
-            broken(partial(commit, self), self.connection)
-
-        def broken_say(pgconn: Any, commands: Any) -> None:
-            committing.append(commands[-1].text == b"COMMIT")
-            if arrives or lost or not committing[-1]:
-                say(pgconn, commands)
-
-        def broken_hear(pgconn: Any, count: int) -> Any:
-            results: list[Any] = []
-            if committing[-1]:
-                psycopg_connection = connections["default"].connection
-                broken(lambda: results.extend(hear(pgconn, count)), psycopg_connection)
-                return results
-            return hear(pgconn, count)
+        def broken_say(to: Any, message: Any) -> None:
+            if lost or message[-1].text != b"COMMIT":
+                say(to, message)
+                return
+            lost.append(True)
+            if arrives:
+                say(to, message)
+                cut(to)
+            else:
+                cut(to)
+                say(to, message)
 
         monkeypatch.setattr(wrapper, "_commit", broken_commit)
-        monkeypatch.setattr(prepared, "say", broken_say)
-        monkeypatch.setattr(prepared, "hear", broken_hear)
+        monkeypatch.setattr(pipeline, "say", broken_say)
 
     return lose
+
+
+def cut(to: Any) -> None:
+    """End a connection to PostgreSQL, which has what was sent before."""
+    with socket.socket(fileno=os.dup(to.pgconn.socket)) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 WRITES = {

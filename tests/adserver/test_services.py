@@ -1,12 +1,14 @@
 """What each write service promises beyond its entry in the log."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import chain
 from uuid import uuid4
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, connections
 from msgspec.structs import replace
 
 from adserver import services
@@ -207,3 +209,18 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(django_assert_num_
         # And the ads read, and deleted where they are copied anew.
         with django_assert_num_queries(7):
             services.ads_extend(ad_ids=[ad.pk for ad in ads], by=HOUR, actor=ACTOR)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_of_one_process_write_side_by_side() -> None:
+    """Each waits for the lock without keeping the one that has it from its COMMIT."""
+
+    def writes(_: int) -> list[int]:
+        try:
+            return [services.ad_create(fields=fields(), actor=ACTOR).version for _ in range(5)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as threads:
+        versions = sorted(chain.from_iterable(threads.map(writes, range(4))))
+    assert versions == list(range(1, 21))

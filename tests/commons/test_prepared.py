@@ -1,5 +1,6 @@
 """Prepared statements in one message do what they do one by one."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from uuid import UUID
@@ -13,12 +14,13 @@ from django.db import (
     OperationalError,
     ProgrammingError,
     connection,
+    connections,
     transaction,
 )
 from prometheus_client import REGISTRY
 from psycopg.pq import TransactionStatus
 
-from commons import prepared
+from commons import pipeline, prepared
 from commons.prepared import Call, Named, Statement, fetch, run, transacting
 from config import wiring
 
@@ -61,13 +63,13 @@ def test_each_row_is_given_in_order(noted):
 def sent(monkeypatch):
     """The messages that are sent from now on."""
     messages: list[list[str]] = []
-    real = prepared.say
+    real = pipeline.say
 
-    def say(pgconn, commands):
-        messages.append([command.text.decode().partition(" AS ")[0] for command in commands])
-        real(pgconn, commands)
+    def say(to, message):
+        messages.append([command.text.decode().partition(" AS ")[0] for command in message])
+        real(to, message)
 
-    monkeypatch.setattr(prepared, "say", say)
+    monkeypatch.setattr(pipeline, "say", say)
     return messages
 
 
@@ -262,3 +264,81 @@ def test_django_counts_the_messages(transactional_db, django_assert_num_queries)
         run(Call(ADD, ["x", 2]))
     kind = {**LABELS, "type": "InvalidTextRepresentation"}
     assert REGISTRY.get_sample_value("django_db_errors_total", kind)
+
+
+def test_others_go_on_while_postgresql_is_at_it(transactional_db):
+    """Two threads, of which the second lets the first go on."""
+    wait = Named.of("test_wait", "SELECT pg_advisory_lock(%(key)s::bigint) IS NULL")
+    begun, got = threading.Event(), []
+
+    def waiter() -> None:
+        begun.set()
+        got.append(fetch(wait, {"key": 7}))
+        connections.close_all()
+
+    with wiring.connect() as other:
+        other.execute("SELECT pg_advisory_lock(7)")
+        thread = threading.Thread(target=waiter)
+        thread.start()
+        assert begun.wait(60)
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while other.execute(waiting).fetchone() is None:
+            assert run(Call(ADD, [1, 2])) == [(3,)]
+        assert not got
+        other.execute("SELECT pg_advisory_unlock(7)")
+        thread.join(60)
+    assert got == [(False,)]
+
+
+@pytest.fixture
+def pairs(transactional_db):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMPORARY TABLE pairs (one int UNIQUE,"
+            " other int REFERENCES pairs (one) DEFERRABLE INITIALLY DEFERRED)"
+        )
+    yield Statement("test_pair", "INSERT INTO pairs VALUES ($1, $2)")
+    connection.connection.close()
+    connection.close()
+
+
+def test_what_only_the_commit_finds_wrong(pairs):
+    with pytest.raises(IntegrityError):
+        run(Call(pairs, [1, 2]))
+    assert not is_open()
+    with pytest.raises(IntegrityError):
+        transact([Call(pairs, [1, 2])])
+    assert not is_open()
+    run(Call(pairs, [1, 2]), Call(pairs, [2, 1]))
+
+
+def test_a_transaction_does_not_go_on_over_another_connection(noted):
+    def closes() -> None:
+        with transacting(few=True) as within:
+            within.run(Call(ADD, [1, 2]))
+            connection.close()
+            within.run(Call(ADD, [1, 2]), last=True)
+
+    with pytest.raises(OperationalError):
+        closes()
+    assert run(Call(ADD, [1, 2])) == [(3,)]
+
+
+def test_what_could_not_be_forgotten_is_forgotten_later(transactional_db):
+    run(Call(ADD, [1, 2]))
+    with transaction.atomic():
+        with connection.cursor() as cursor, pytest.raises(ProgrammingError):
+            cursor.execute("SELECT nothing")
+        connection.needs_rollback = False
+        prepared._prepared[connection.connection] = None
+        with pytest.raises(InternalError):
+            run(Call(ADD, [1, 2]))
+        transaction.set_rollback(True)
+    assert run(Call(ADD, [1, 2])) == [(3,)]
+
+
+def test_much_goes_both_ways(transactional_db):
+    much = Statement("test_much", "SELECT repeat('x', $1::int), length($2::text)", has_row=True)
+    size = 5_000_000
+    rows = run(*[Call(much, [size, "y" * size])] * 3)
+    assert [(len(text), count) for text, count in rows] == [(size, size)] * 3

@@ -29,8 +29,8 @@ from adserver.models import Ad  # noqa: E402
 from adserver.records import Actor, AdFields  # noqa: E402
 from adserver.samples import random_ads  # noqa: E402
 from adserver.storing import put_log  # noqa: E402
-from commons import prepared  # noqa: E402
-from commons.prepared import Command  # noqa: E402
+from commons import pipeline  # noqa: E402
+from commons.pipeline import Command  # noqa: E402
 
 ACTOR = Actor("doomed writer")
 RANDOM_MOST_S = 0.05
@@ -58,17 +58,17 @@ def commit_unheard(*_: object) -> None:
     die()
 
 
-def say_unheard(pgconn: Any, commands: Sequence[Command]) -> None:
+def say_unheard(to: Any, message: Sequence[Command]) -> None:
     """The same for a message that ends with the COMMIT."""
-    SAY(pgconn, commands)
-    if commands[-1].text == b"COMMIT":
+    SAY(to, message)
+    if message[-1].text == b"COMMIT":
         die()
 
 
-def say_no_commit(pgconn: Any, commands: Sequence[Command]) -> None:
-    if commands[-1].text == b"COMMIT":
+def say_no_commit(to: Any, message: Sequence[Command]) -> None:
+    if message[-1].text == b"COMMIT":
         die()
-    SAY(pgconn, commands)
+    SAY(to, message)
 
 
 @contextmanager
@@ -76,11 +76,11 @@ def at_the_commit(
     commit: Callable[..., None], say: Callable[[Any, Sequence[Command]], None]
 ) -> Iterator[None]:
     """Many ads are committed by Django, one by the message with its row."""
-    with patch.object(connection, "commit", commit), patch.object(prepared, "say", say):
+    with patch.object(connection, "commit", commit), patch.object(pipeline, "say", say):
         yield
 
 
-SAY = prepared.say
+SAY = pipeline.say
 # Where the seams of a write are: what is put in the place of what.
 POINTS: dict[str, Callable[[], Any]] = {
     "before the log": lambda: at_the_log(die, die),

@@ -1,12 +1,17 @@
 """Hints over a real Redis: told when there are some, never in the way when there are none."""
 
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 
 import pytest
 import redis
 from django.conf import settings
 
-from runtime.pubsub import Publisher, Subscriber
+from devstack.programs import ROOT
+from runtime.pubsub import PacedPublisher, Publisher, Subscriber
 from tests.support.stack import wait_until
 
 CHANNEL = "tests:hints"
@@ -121,3 +126,101 @@ def test_a_forked_process_has_a_connection_of_its_own(publisher: Publisher, monk
     assert publisher.publish("2")
     assert publisher._connection is not parents
     assert publisher._pid == -1
+
+
+class Pace:
+    """A clock that stands still, and a sleep that lasts until it is told to end."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.sent: list[str] = []
+        self._asleep: SimpleQueue[float] = SimpleQueue()
+        self._wake = threading.Semaphore(0)
+
+    def publisher(self) -> PacedPublisher:
+        return PacedPublisher(
+            self.sent.append, pace_s=0.1, clock=lambda: self.now_s, sleep=self._sleep
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        self._asleep.put(seconds)
+        assert self._wake.acquire(timeout=60)
+
+    def sleeps_for_s(self) -> float:
+        """Once it sleeps."""
+        return self._asleep.get(timeout=60)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now_s += seconds
+        self._wake.release()
+
+    def wait_ended(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name == "hints":
+                thread.join(60)
+
+
+def test_hints_that_are_far_apart_are_sent_at_once() -> None:
+    pace = Pace()
+    publisher = pace.publisher()
+    for number in range(3):
+        publisher.publish(str(number))
+        pace.now_s += 0.1
+    assert pace.sent == ["0", "1", "2"]
+    assert "hints" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_of_a_stream_of_hints_the_first_and_the_newest_are_sent() -> None:
+    pace = Pace()
+    publisher = pace.publisher()
+    for number in range(5):
+        publisher.publish(str(number))
+    assert pace.sent == ["0"]
+    assert pace.sleeps_for_s() == pytest.approx(0.1)
+    pace.pass_time(0.1)
+    assert pace.sleeps_for_s() == pytest.approx(0.1)
+    assert pace.sent == ["0", "4"]
+    publisher.publish("5")
+    pace.pass_time(0.1)
+    assert pace.sleeps_for_s() == pytest.approx(0.1)
+    assert pace.sent == ["0", "4", "5"]
+    # Nothing new: the thread ends, and the next hint is a first one again.
+    pace.pass_time(0.1)
+    pace.wait_ended()
+    publisher.publish("6")
+    assert pace.sent == ["0", "4", "5", "6"]
+
+
+def test_a_forked_process_paces_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = Pace()
+    publisher = pace.publisher()
+    publisher.publish("0")
+    publisher.publish("1")
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    publisher.publish("2")
+    assert pace.sent == ["0", "2"]
+    pace.sleeps_for_s()
+    pace.pass_time(0.1)
+    pace.wait_ended()
+
+
+def test_when_python_ends_hints_are_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError
+
+    pace = Pace()
+    publisher = pace.publisher()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    for number in range(3):
+        publisher.publish(str(number))
+    assert pace.sent == ["0", "1", "2"]
+
+
+def test_a_process_that_ends_sends_what_is_left() -> None:
+    program = "from runtime.pubsub import PacedPublisher as P; p = P(print, pace_s=0.1); " + (
+        "p.publish('first'); p.publish('second'); p.publish('third')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["first", "third"]
