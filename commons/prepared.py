@@ -95,14 +95,17 @@ class _FewMessages(Transaction):
     """Begins with its first message. Django believes that every statement is by itself."""
 
     def __init__(self) -> None:
+        self._begun = False
         self._connection: Any = None
 
     def run(self, *calls: Call, last: bool = False) -> list[Any]:
-        if self._connection is None:
-            rows = _run(calls, begin=True, commit=last)
-            self._connection = _database().connection
-            return rows
-        if _database().connection is not self._connection:
+        if not self._begun:
+            self._begun = True
+            try:
+                return _run(calls, begin=True, commit=last)
+            finally:
+                self._connection = _database().connection
+        if self._connection is None or _database().connection is not self._connection:
             raise OperationalError("the connection was lost, and the transaction with it")
         return _run(calls, commit=last)
 

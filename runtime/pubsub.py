@@ -3,10 +3,13 @@
 import os
 import time
 from collections.abc import Callable
+from logging import getLogger
 from threading import Lock, Thread
 
 import redis
 from redis.connection import ConnectionInterface
+
+log = getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 0.5
 _SOCKET_TIMEOUT_S = 0.5
@@ -105,8 +108,8 @@ class PacedPublisher:
         self._begin()
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
         self._lock = Lock()
+        self._pid = os.getpid()
         self._next_s = 0.0
         self._newest: str | None = None
         self._trailing = False
@@ -143,7 +146,11 @@ class PacedPublisher:
                     self._trailing = False
                     return
                 self._next_s = self._clock() + self._pace_s
-            self._publish(message)
+            try:
+                self._publish(message)
+            except Exception:
+                # The thread stays: without it all that follow would be lost.
+                log.exception("a hint could not be sent")
 
 
 class Subscriber:

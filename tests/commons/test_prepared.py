@@ -1,6 +1,7 @@
 """Prepared statements in one message do what they do one by one."""
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from uuid import UUID
@@ -342,3 +343,16 @@ def test_much_goes_both_ways(transactional_db):
     size = 5_000_000
     rows = run(*[Call(much, [size, "y" * size])] * 3)
     assert [(len(text), count) for text, count in rows] == [(size, size)] * 3
+
+
+def test_a_transaction_whose_begin_failed_does_not_go_on_over_another_connection(noted):
+    def swallows() -> None:
+        with transacting(few=True) as within:
+            with suppress(IntegrityError):
+                within.run(BAD)
+            connection.close()
+            within.run(Call(ADD, [1, 2]), last=True)
+
+    with pytest.raises(OperationalError):
+        swallows()
+    assert run(Call(ADD, [1, 2])) == [(3,)]

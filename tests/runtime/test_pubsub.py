@@ -139,10 +139,10 @@ class Pace:
 
     def publisher(self) -> PacedPublisher:
         return PacedPublisher(
-            self.sent.append, pace_s=0.1, clock=lambda: self.now_s, sleep=self._sleep
+            self.sent.append, pace_s=0.1, clock=lambda: self.now_s, sleep=self.sleep
         )
 
-    def _sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self._asleep.put(seconds)
         assert self._wake.acquire(timeout=60)
 
@@ -224,3 +224,26 @@ def test_a_process_that_ends_sends_what_is_left() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["first", "third"]
+
+
+def test_an_error_that_nobody_foresaw_loses_one_hint_only(caplog: pytest.LogCaptureFixture) -> None:
+    pace = Pace()
+
+    def publish(message: str) -> None:
+        if message == "1":
+            raise ValueError(message)
+        pace.sent.append(message)
+
+    publisher = PacedPublisher(publish, pace_s=0.1, clock=lambda: pace.now_s, sleep=pace.sleep)
+    publisher.publish("0")
+    publisher.publish("1")
+    pace.sleeps_for_s()
+    pace.pass_time(0.1)
+    pace.sleeps_for_s()
+    publisher.publish("2")
+    pace.pass_time(0.1)
+    pace.sleeps_for_s()
+    pace.pass_time(0.1)
+    pace.wait_ended()
+    assert pace.sent == ["0", "2"]
+    assert "could not be sent" in caplog.text
