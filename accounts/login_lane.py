@@ -1,6 +1,5 @@
 """Logs people in beside the event loop, in threads of their own and with a bounded line."""
 
-from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -15,38 +14,22 @@ from runtime.http.errors import error_answer
 from runtime.http.routes import Reply
 
 BUSY = error_answer(503, TOO_MANY_MSG, retry_after_s=1)
-# Longer than a full line takes when the cores are busy.
-_PATIENCE_S = 5.0
 _encode = msgspec.json.Encoder().encode
 
 
-class LoginLane:
-    """One worker's threads for logins; made and used on its event loop.
+class LoginLane(AnswerLane):
+    """One worker's threads for logins."""
 
-    `refusal` words what the services raise, and logs what nobody foresaw.
-    """
-
-    def __init__(
-        self, *, threads: int, waiting: int, refusal: Callable[[Exception], Answer]
-    ) -> None:
-        self._lane = AnswerLane(
-            name="login",
-            threads=threads,
-            waiting=waiting,
-            busy=BUSY,
-            refusal=refusal,
-            patience_s=_PATIENCE_S,
-        )
+    name = "login"
+    busy = BUSY
+    # Longer than a full line takes when the cores are busy.
+    patience_s = 5.0
 
     def hand_over(self, login: Login, reply: Reply) -> None:
         """Reply later, on this event loop, with the new session or why there is none; at once when
         too many wait.
         """
-        self._lane.hand_over(partial(_log_in, login), partial(_end, reply))
-
-    def stop(self) -> None:
-        """Let the threads go once they are done."""
-        self._lane.stop()
+        self._take(partial(_log_in, login), partial(_end, reply))
 
 
 def _log_in(login: Login) -> Answer:

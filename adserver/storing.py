@@ -61,20 +61,18 @@ def _insert(name: str, table: str, columns: Sequence[str]) -> Statement:
     return Statement(name, statement)
 
 
+def _update(name: str, columns: Sequence[str]) -> Statement:
+    """Of the ad whose id is the first value."""
+    values = f"({', '.join(columns)}) = ROW({_places(len(columns))})"
+    return Statement(name, f"UPDATE adserver_ad SET {values} WHERE id = $1")  # noqa: S608
+
+
 _PUT = _insert("adserver_put", "adserver_ad", _AD_COLUMNS)
 _LOG = _insert("adserver_log", "adserver_adchange", LogRow._fields)
-_REWRITE = Statement(
-    "adserver_rewrite",
-    f"UPDATE adserver_ad SET ({', '.join(_AD_COLUMNS)}) = ROW({_places(len(_AD_COLUMNS))})"  # noqa: S608
-    " WHERE id = $1",
-)
+_REWRITE = _update("adserver_rewrite", _AD_COLUMNS)
 # PostgreSQL and we are done sooner with a third of the values, and most changes are no others.
 _TEXT_COLUMNS = ("id", "title", "content", "version", "updated_at", "closed_at")
-_REWORD = Statement(
-    "adserver_reword",
-    f"UPDATE adserver_ad SET ({', '.join(_TEXT_COLUMNS)}) = ROW({_places(len(_TEXT_COLUMNS))})"  # noqa: S608
-    " WHERE id = $1",
-)
+_REWORD = _update("adserver_reword", _TEXT_COLUMNS)
 _DROP = Statement("adserver_drop", "DELETE FROM adserver_ad WHERE id = $1")
 
 
@@ -112,7 +110,7 @@ def rewriting(ad: Ad) -> Call:
 
 def rewording(ad: Ad) -> Call:
     """The same for an ad of which only the text has changed, and what every change changes."""
-    return Call(_REWORD, [getattr(ad, name) for name in _TEXT_COLUMNS])
+    return Call(_REWORD, _values(ad, _TEXT_COLUMNS))
 
 
 def dropping(ad: Ad) -> Call:
@@ -149,8 +147,8 @@ def rewrite_ads(ads: Sequence[Ad]) -> None:
         put_ads(ads)
 
 
-def _values(ad: Ad) -> tuple[Any, ...]:
-    return tuple([getattr(ad, name) for name in _AD_COLUMNS])
+def _values(ad: Ad, columns: Sequence[str] = _AD_COLUMNS) -> tuple[Any, ...]:
+    return tuple([getattr(ad, name) for name in columns])
 
 
 def _copy(table: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:

@@ -18,38 +18,33 @@ from runtime.strict_json import InvalidBodyError, decode_json
 log = getLogger(__name__)
 
 BUSY = error_answer(503, "catalog: too many writes wait, nothing was accepted", retry_after_s=1)
-# As long as the one before may wait for the catalog's lock.
-_PATIENCE_S = services.LOCK_WAIT_MS / 1000
 _encode = msgspec.json.Encoder().encode
 
 # Who may create ads with this API token; raises what `refusal` words for anybody else.
 Permit = Callable[[str], Actor]
 
 
-class AdLane:
-    """One worker's threads for the ads that operators create; made and used on its event loop.
-
-    `refusal` words what `permit` and the services raise, and logs what nobody foresaw.
+class AdLane(AnswerLane):
+    """One worker's threads for the ads that operators create; `refusal` also words what `permit`
+    raises.
     """
+
+    name = "ads"
+    busy = BUSY
+    # As long as the one before may wait for the catalog's lock.
+    patience_s = services.LOCK_WAIT_MS / 1000
 
     def __init__(
         self, *, threads: int, waiting: int, permit: Permit, refusal: Callable[[Exception], Answer]
     ) -> None:
+        super().__init__(threads=threads, waiting=waiting, refusal=refusal)
         self._permit = permit
-        self._lane = AnswerLane(
-            name="ads",
-            threads=threads,
-            waiting=waiting,
-            busy=BUSY,
-            refusal=refusal,
-            patience_s=_PATIENCE_S,
-        )
 
     def hand_over(self, write: AdWrite, reply: Reply) -> None:
         """Reply later, on this event loop, with the new ad's id or why there is none; at once when
         too many wait.
         """
-        self._lane.hand_over(partial(self._create, write), reply)
+        self._take(partial(self._create, write), reply)
 
     def _create(self, write: AdWrite) -> Answer:
         try:
@@ -64,7 +59,3 @@ class AdLane:
         ad = services.ad_create(fields=parse_fields(raw), actor=actor)
         body = _encode({"msg": "Ad created", "data": ad.pk})
         return Answer(201, body, ((b"x-catalog-version", b"%d" % ad.version),))
-
-    def stop(self) -> None:
-        """Let the threads go once they are done."""
-        self._lane.stop()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from logging import getLogger
+from typing import ClassVar
 
 from django.db import Error, connections
 
@@ -17,40 +18,37 @@ log = getLogger(__name__)
 
 
 class AnswerLane:
-    """One worker's threads for one kind of request; made and used on its event loop.
+    """One worker's threads for one kind of request, which a subclass names; made and used on its
+    event loop.
 
-    `busy` is answered when too many wait, or one has waited too long. `refusal` words what the
-    services raise, and logs what nobody foresaw.
+    `busy` is answered when too many wait, or one has waited for `patience_s`. `refusal` words what
+    the services raise, and logs what nobody foresaw.
     """
 
+    name: ClassVar[str]
+    busy: ClassVar[Answer]
+    patience_s: ClassVar[float]
+
     def __init__(
-        self,
-        *,
-        name: str,
-        threads: int,
-        waiting: int,
-        busy: Answer,
-        refusal: Callable[[Exception], Answer],
-        patience_s: float,
+        self, *, threads: int, waiting: int, refusal: Callable[[Exception], Answer]
     ) -> None:
-        self._busy = busy
         self._refusal = refusal
         self._lane: Lane[Answer] = Lane(
             asyncio.get_running_loop(),
-            name=name,
+            name=self.name,
             threads=threads,
             waiting=waiting,
-            patience_s=patience_s,
-            late=busy,
+            patience_s=self.patience_s,
+            late=self.busy,
             rest=give_connection_back,
         )
 
-    def hand_over(self, work: Callable[[], Answer], reply: Reply) -> None:
+    def _take(self, work: Callable[[], Answer], reply: Reply) -> None:
         """Reply later, on this event loop, with what `work` gives or why it gives nothing; at once
         when too many wait.
         """
         if not self._lane.take(partial(self._answer, work), reply):
-            reply(self._busy)
+            reply(self.busy)
 
     def _answer(self, work: Callable[[], Answer]) -> Answer:
         try:
