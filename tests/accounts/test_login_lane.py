@@ -121,6 +121,6 @@ def test_who_has_waited_too_long_is_not_looked_at(monkeypatch):
         raise BadCredentialsError
 
     monkeypatch.setattr(services, "session_open", session_open)
-    monkeypatch.setattr(login_lane, "_PATIENCE_S", -1.0)
+    monkeypatch.setattr(LoginLane, "patience_s", -1.0)
     assert log_in([ANN]) == [BUSY]
     assert not asked
