@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from psycopg.errors import LockNotAvailable
 
 from adserver.hints import publish_version
@@ -30,6 +30,7 @@ from adserver.records import (
 )
 from adserver.selectors import trimmable_changes
 from adserver.storing import (
+    AdRow,
     LogRow,
     Opened,
     dropping,
@@ -52,7 +53,6 @@ CLOSE_BATCH = 1_000
 # A write that has stood in line for so long behind others gives up, rather than let a long import
 # take every connection and thread of the api.
 LOCK_WAIT_MS = 10_000
-_LIST_FIELDS = ("gender", "country", "platform")
 Operation = AdChange.Operation
 
 
@@ -91,24 +91,27 @@ class _Log:
         self._rows: list[LogRow] = []
 
     @property
-    def ad(self) -> Ad:
+    def ad(self) -> AdRecord:
         """The ad as it stands under the lock. AdNotFoundError when there is none."""
         if self._ad is None:
             assert self._ad_id is not None
             raise AdNotFoundError(self._ad_id)
         return self._ad
 
-    def add(self, operation: Operation, ad_id: UUID, record: AdRecord | None) -> None:
+    def add(self, operation: Operation, record: AdRecord) -> None:
+        """An entry of the ad as it is from now on."""
+        self._add(operation, record.id, render(record).decode())
+
+    def add_delete(self, ad_id: UUID) -> None:
+        """An entry of the next version, which has no such ad."""
+        self.next_version()
+        self._add(Operation.DELETE, ad_id, None)
+
+    def _add(self, operation: Operation, ad_id: UUID, ad: str | None) -> None:
+        actor = self._actor
+        label = actor.label[:150]
         self._rows.append(
-            LogRow(
-                version=self.version,
-                operation=operation.value,
-                ad_id=ad_id,
-                ad=None if record is None else render(record).decode(),
-                actor_id=self._actor.user_id,
-                actor_label=self._actor.label[:150],
-                created_at=self.at,
-            )
+            LogRow(self.version, operation.value, ad_id, ad, actor.user_id, label, self.at)
         )
 
     def next_version(self) -> int:
@@ -141,7 +144,7 @@ def _writing(actor: Actor, ad_id: UUID | None = None, *, one: bool = False) -> I
     CatalogBusyError when the lock is not to be had within `LOCK_WAIT_MS`; UncertainError when
     PostgreSQL went away at the commit and did not come back to say how it ended.
     """
-    commits, log = not connection.in_atomic_block, None
+    log = None
     try:
         with transacting(few=one) as within:
             log = _Log(within, actor, ad_id)
@@ -149,7 +152,9 @@ def _writing(actor: Actor, ad_id: UUID | None = None, *, one: bool = False) -> I
             log.write()
     except OperationalError:
         # Inside an outer transaction nothing was committed yet.
-        if log is None or not (commits and log.committing and was_committed(log.xid)):
+        if log is None or not log.committing or connection.in_atomic_block:
+            raise
+        if not was_committed(log.xid):
             raise
         publish_version(log.version)
 
@@ -163,34 +168,28 @@ def _open(within: Transaction, ad_id: UUID | None) -> Opened:
         raise
 
 
-def _new_ad(fields: AdFields, log: _Log, ad_id: UUID | None = None) -> Ad:
-    ad = Ad(id=ad_id or new_ad_id(), version=log.next_version(), created_at=log.at)
-    _fill(ad, fields, log)
-    log.add(Operation.CREATE, ad.id, record_of(ad))
-    return ad
+def _new_ad(fields: AdFields, log: _Log) -> AdRow:
+    version = log.next_version()
+    record = AdRecord(id=new_ad_id(), version=version, created_at=log.at, **asdict(fields))
+    log.add(Operation.CREATE, record)
+    return AdRow(record, log.at)
 
 
-def _fill(ad: Ad, fields: AdFields, log: _Log) -> None:
-    for name in AdFields.__struct_fields__:
-        value = getattr(fields, name)
-        setattr(ad, name, list(value) if name in _LIST_FIELDS else value)
-    ad.updated_at = log.at
-
-
-def _refill(ad: Ad, fields: AdFields, log: _Log) -> None:
-    ad.version = log.next_version()
-    _fill(ad, fields, log)
-    # A closed ad that is written opens again; if its end has passed, the next expiry closes it.
-    ad.closed_at = None
-    log.add(Operation.UPDATE, ad.id, record_of(ad))
+def _refilled(record: AdRecord, fields: AdFields, log: _Log) -> AdRow:
+    """The ad with other fields. A closed one opens again; if its end has passed, the next expiry
+    closes it.
+    """
+    changed = replace(record, version=log.next_version(), **asdict(fields))
+    log.add(Operation.UPDATE, changed)
+    return AdRow(changed, log.at)
 
 
 def ad_create(*, fields: AdFields, actor: Actor) -> Ad:
     """Create an ad; `version` of the result is the catalog version that has it."""
     with _writing(actor, one=True) as log:
-        ad = _new_ad(fields, log)
-        log.with_row(putting(ad))
-    return ad
+        row = _new_ad(fields, log)
+        log.with_row(putting(row))
+    return row.model()
 
 
 def ad_replace(*, ad_id: UUID, fields: AdFields, actor: Actor) -> Ad:
@@ -204,21 +203,19 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
     what `change` raises is raised, and nothing is written.
     """
     with _writing(actor, ad_id, one=True) as log:
-        ad = log.ad
-        before = fields_of(record_of(ad))
+        before = fields_of(log.ad)
         after = change(before)
-        _refill(ad, after, log)
+        row = _refilled(log.ad, after, log)
         text_only = replace(before, title=after.title, content=after.content) == after
-        log.with_row(rewording(ad) if text_only else rewriting(ad))
-    return ad
+        log.with_row(rewording(row) if text_only else rewriting(row))
+    return row.model()
 
 
 def ad_delete(*, ad_id: UUID, actor: Actor) -> int:
     """Delete an ad; gives the catalog version without it. AdNotFoundError when there is none."""
     with _writing(actor, ad_id, one=True) as log:
-        log.with_row(dropping(log.ad))
-        log.next_version()
-        log.add(Operation.DELETE, ad_id, None)
+        log.with_row(dropping(log.ad.id))
+        log.add_delete(ad_id)
     return log.version
 
 
@@ -228,8 +225,7 @@ def ads_delete(*, ad_ids: Sequence[UUID], actor: Actor) -> int:
         found = list(Ad.objects.filter(pk__in=ad_ids).order_by("pk").values_list("pk", flat=True))
         Ad.objects.filter(pk__in=found).delete()
         for ad_id in found:
-            log.next_version()
-            log.add(Operation.DELETE, ad_id, None)
+            log.add_delete(ad_id)
     return len(found)
 
 
@@ -240,7 +236,7 @@ def ads_import(*, rows: Sequence[AdFields], actor: Actor) -> list[Ad]:
     with _writing(actor) as log:
         ads = [_new_ad(fields, log) for fields in rows]
         put_ads(ads)
-    return ads
+    return [ad.model() for ad in ads]
 
 
 def ads_import_all(
@@ -270,10 +266,10 @@ def _change_many(
     changed = []
     with _writing(actor) as log:
         for ad in Ad.objects.filter(pk__in=ad_ids).order_by("end_at", "id"):
-            fields = change(fields_of(record_of(ad)), log.at)
+            record = record_of(ad)
+            fields = change(fields_of(record), log.at)
             if fields is not None:
-                _refill(ad, fields, log)
-                changed.append(ad)
+                changed.append(_refilled(record, fields, log))
         rewrite_ads(changed)
     return len(changed)
 
@@ -316,7 +312,7 @@ def ads_duplicate(*, ad_ids: Sequence[UUID], actor: Actor) -> list[Ad]:
         sources = Ad.objects.filter(pk__in=ad_ids).order_by("end_at", "id")
         copies = [_new_ad(_copied(fields_of(record_of(ad))), log) for ad in sources]
         put_ads(copies)
-    return copies
+    return [copy.model() for copy in copies]
 
 
 def _copied(fields: AdFields) -> AdFields:
@@ -336,12 +332,13 @@ def ads_close_ended(*, actor: Actor, now: datetime | None = None) -> int:
         return 0
     with _writing(actor) as log:
         ended = Ad.objects.filter(closed_at__isnull=True, end_at__lte=moment)
-        ads = list(ended.order_by("end_at", "id")[:CLOSE_BATCH])
-        for ad in ads:
-            ad.version, ad.closed_at, ad.updated_at = log.next_version(), log.at, log.at
-            log.add(Operation.CLOSE, ad.id, record_of(ad))
-        rewrite_ads(ads)
-    return len(ads)
+        closed = []
+        for ad in ended.order_by("end_at", "id")[:CLOSE_BATCH]:
+            record = replace(record_of(ad), version=log.next_version())
+            log.add(Operation.CLOSE, record)
+            closed.append(AdRow(record, log.at, closed_at=log.at))
+        rewrite_ads(closed)
+    return len(closed)
 
 
 def changelog_trim(*, before: datetime) -> int:

@@ -11,14 +11,34 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
+from msgspec.structs import astuple
 from psycopg import sql
 
 from adserver.models import Ad, AdChange
-from adserver.records import AdRecord
+from adserver.records import AdRecord, parse_record
 from commons.prepared import Call, Statement, Transaction, run
 
-_AD_COLUMNS = (*AdRecord.__struct_fields__, "updated_at", "closed_at")
+_RECORD_COLUMNS = AdRecord.__struct_fields__
+_AD_COLUMNS = (*_RECORD_COLUMNS, "updated_at", "closed_at")
+
+
+class AdRow(NamedTuple):
+    """One row of the ads, as it will be."""
+
+    record: AdRecord
+    updated_at: datetime
+    closed_at: datetime | None = None
+
+    def values(self) -> list[Any]:
+        """As `_AD_COLUMNS` has them."""
+        values = [*astuple(self.record), self.updated_at, self.closed_at]
+        # A tuple is another type than an array.
+        return [list(value) if type(value) is tuple else value for value in values]
+
+    def model(self) -> Ad:
+        """As Django would read it."""
+        return Ad.from_db(DEFAULT_DB_ALIAS, _AD_COLUMNS, self.values())
 
 
 class LogRow(NamedTuple):
@@ -41,12 +61,14 @@ _TAKE_LOCK = Statement(
     """,
     has_row=True,
 )
-# Version and ad are of one moment, since one statement reads them.
+# Version and ad are of one moment, since one statement reads them. As JSON: of all forms in which
+# PostgreSQL gives an ad we read it fastest, in a tenth of the time that its columns take.
 _READ = Statement(
     "adserver_read",
     f"""
-    SELECT (SELECT coalesce(max(version), 0) FROM adserver_adchange), {", ".join(_AD_COLUMNS)}
-      FROM (SELECT) AS one LEFT JOIN adserver_ad ON id = $1
+    SELECT (SELECT coalesce(max(version), 0) FROM adserver_adchange),
+           (SELECT row_to_json(ad)::text
+              FROM (SELECT {", ".join(_RECORD_COLUMNS)} FROM adserver_ad WHERE id = $1) AS ad)
     """,  # noqa: S608
     has_row=True,
 )
@@ -83,7 +105,7 @@ class Opened(NamedTuple):
 
     xid: str
     version: int
-    ad: Ad | None
+    ad: AdRecord | None
 
 
 def open_catalog(within: Transaction, ad_id: UUID | None, *, lock: int, wait_ms: int) -> Opened:
@@ -91,31 +113,32 @@ def open_catalog(within: Transaction, ad_id: UUID | None, *, lock: int, wait_ms:
     Django raises when the lock is not to be had in time.
     """
     # Two statements: each sees what was committed when it began, so the second all of it.
-    (xid, *_), (version, *values) = within.run(
+    (xid, *_), (version, ad) = within.run(
         Call(_TAKE_LOCK, [f"{wait_ms}ms", lock]), Call(_READ, [ad_id])
     )
-    ad = None if values[0] is None else Ad.from_db(connection.alias, _AD_COLUMNS, values)
-    return Opened(xid, version, ad)
+    return Opened(xid, version, None if ad is None else parse_record(ad))
 
 
-def putting(ad: Ad) -> Call:
-    """Insert an ad, all fields of which are set."""
-    return Call(_PUT, _values(ad))
+def putting(row: AdRow) -> Call:
+    """Insert an ad."""
+    return Call(_PUT, row.values())
 
 
-def rewriting(ad: Ad) -> Call:
+def rewriting(row: AdRow) -> Call:
     """Put a changed ad in place of the old one, under the catalog's lock."""
-    return Call(_REWRITE, _values(ad))
+    return Call(_REWRITE, row.values())
 
 
-def rewording(ad: Ad) -> Call:
+def rewording(row: AdRow) -> Call:
     """The same for an ad of which only the text has changed, and what every change changes."""
-    return Call(_REWORD, _values(ad, _TEXT_COLUMNS))
+    ad = row.record
+    values = [ad.id, ad.title, ad.content, ad.version, row.updated_at, row.closed_at]
+    return Call(_REWORD, values)
 
 
-def dropping(ad: Ad) -> Call:
+def dropping(ad_id: UUID) -> Call:
     """Delete an ad, under the catalog's lock."""
-    return Call(_DROP, [ad.pk])
+    return Call(_DROP, [ad_id])
 
 
 def put_change(within: Transaction, row: Call, entry: LogRow) -> None:
@@ -130,28 +153,24 @@ def put_log(rows: Sequence[LogRow]) -> None:
     _copy(AdChange._meta.db_table, LogRow._fields, rows)
 
 
-def put_ads(ads: Sequence[Ad]) -> None:
-    """Insert ads, all fields of which are set. Raises what Django raises for a database error."""
-    _copy(Ad._meta.db_table, _AD_COLUMNS, [_values(ad) for ad in ads])
+def put_ads(rows: Sequence[AdRow]) -> None:
+    """Insert ads. Raises what Django raises for a database error."""
+    _copy(Ad._meta.db_table, _AD_COLUMNS, [row.values() for row in rows])
 
 
-def rewrite_ads(ads: Sequence[Ad]) -> None:
+def rewrite_ads(rows: Sequence[AdRow]) -> None:
     """Put changed ads in place of the old ones, under the catalog's lock.
 
     An UPDATE of each kept the lock for 1 ms an ad, DELETE and COPY of all keep it for 0.15 ms.
     """
-    if len(ads) == 1:
-        run(rewriting(ads[0]))
+    if len(rows) == 1:
+        run(rewriting(rows[0]))
     else:
-        Ad.objects.filter(pk__in=[ad.pk for ad in ads]).delete()
-        put_ads(ads)
+        Ad.objects.filter(pk__in=[row.record.id for row in rows]).delete()
+        put_ads(rows)
 
 
-def _values(ad: Ad, columns: Sequence[str] = _AD_COLUMNS) -> tuple[Any, ...]:
-    return tuple([getattr(ad, name) for name in columns])
-
-
-def _copy(table: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _copy(table: str, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )

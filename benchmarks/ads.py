@@ -2,29 +2,29 @@
 ads over HTTP.
 """
 
-import json
 import os
-import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
 
 from benchmarks.house import Catalog, mean_body_bytes, running, wait_ready
 from benchmarks.load import run_wrk
 from benchmarks.references import bare_asgi, bare_wsgi, nginx, published_meinheld
 from benchmarks.report import Result, Target
 from benchmarks.rounds import Series, alternate, measure, ratio
-from benchmarks.servers import PYTHON, ROOT, Server
+from benchmarks.servers import Server
+from benchmarks.writing import Writer
 from tests.support.stores import Stores
 
 SCRIPT = "ads.lua"
 WRITES_PER_S = 100
 _CREATING_CLIENTS = 8
+# What a short run takes, and wrk to start and to report.
+_RUN_S, _START_S = 1, 0.5
 
 
 @dataclass(frozen=True)
@@ -122,23 +122,29 @@ class AdsBenchmarks:
         return Result("A3", "the same at size", series, targets, {"rss_bytes": memory})
 
     def a4(self) -> Result:
-        """A1 while ads are written, beside A1 and beside nginx under the same writes."""
+        """A1 while ads are written, beside A1 and beside nginx under the same writes.
+
+        In runs of a second, as many as make up the usual time: a run differs from the next by an
+        eighth whatever its length, by how the system lays four busy threads on two cores.
+        """
         catalog = self.catalog(1000)
         quiet, busy = Series("api, quiet"), Series(f"api, {WRITES_PER_S} writes/s")
         idle, disturbed = Series("nginx, quiet"), Series("nginx, under the same writes")
-        written: list[dict[str, Any]] = []
         with (
             running(catalog.api()) as ours,
             nginx(self._directory / "nginx", body_bytes=self.body_bytes) as constant,
+            Writer(catalog, port=ours.port, writes_per_s=WRITES_PER_S) as writer,
         ):
-            for seed in range(1, self._effort.rounds + 1):
-                self._measure(ours, quiet, seed)
-                written.append(self._measure_under_writes(catalog, ours, (ours, busy, seed)))
-                self._measure(constant, idle, seed)
-                self._measure_under_writes(catalog, ours, (constant, disturbed, seed))
-        visible_ms = [ms for each in written for ms in each["visible_ms"]]
+            runs = [(ours, quiet), (ours, busy), (constant, idle), (constant, disturbed)]
+            for number in range(self._effort.rounds * self._effort.duration_s):
+                # Back and forth, so that none always follows the same one.
+                for server, series in runs[:: -1 if number % 2 else 1]:
+                    written = series in (busy, disturbed)
+                    with writer.writing(_RUN_S + _START_S) if written else nullcontext():
+                        measure(server, series, script=SCRIPT, duration_s=_RUN_S, seed=number)
+        visible_ms = [ms for each in writer.reports for ms in each["visible_ms"]]
         p99_ms = quantiles(visible_ms, n=100)[98]
-        rate = median(each["writes_per_s"] for each in written)
+        rate = median(each["writes_per_s"] for each in writer.reports)
         targets = [
             Target("of A1", ratio(busy, quiet), at_least=0.9),
             Target("nginx under the same writes, of nginx", ratio(disturbed, idle)),
@@ -146,25 +152,6 @@ class AdsBenchmarks:
             Target("writes/s", rate, at_least=0.98 * WRITES_PER_S),
         ]
         return Result("A4", "A1 under writes", [quiet, busy, idle, disturbed], targets, {})
-
-    def _measure(self, server: Server, series: Series, seed: int) -> None:
-        duration_s = self._effort.duration_s
-        measure(server, series, script=SCRIPT, duration_s=duration_s, seed=seed)
-
-    def _measure_under_writes(
-        self, catalog: Catalog, watched: Server, measured: tuple[Server, Series, int]
-    ) -> dict[str, Any]:
-        """Measure while a process writes; the writer starts before and ends after it."""
-        command = [PYTHON, "-m", "benchmarks.writer", str(watched.port), str(WRITES_PER_S)]
-        command.append(str(self._effort.duration_s + 3))
-        environment = {**os.environ, **catalog.environment(catalog.directory)}
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as writer:
-            time.sleep(2)
-            self._measure(*measured)
-            output, _ = writer.communicate(timeout=60)
-        if writer.returncode != 0:
-            raise RuntimeError("the writer failed")
-        return dict(json.loads(output))
 
     def a5(self) -> Result:
         """Seconds from starting the api pool until it is ready with 100 000 ads."""

@@ -1,16 +1,19 @@
 """Writes ads at a steady rate and measures when every worker shows them.
 
-A process of its own: `python -m benchmarks.writer PORT RATE SECONDS`, on the catalog that the
-environment names. Prints one JSON object: writes, the rate that was reached, and the times in
-milliseconds from a commit until all of several connections, spread over the workers, show it.
+A process of its own: `python -m benchmarks.writer PORT RATE`, on the catalog that the environment
+names. Each line that it reads says for how many seconds it writes; it answers with a line of JSON:
+writes, the rate that was reached, and the times in milliseconds from a commit until all of several
+connections, spread over the workers, show it.
 """
 
+import itertools
 import json
 import random
 import re
 import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -24,6 +27,8 @@ _GIVE_UP_S = 10.0
 _LOOK = b"GET /api/v1/ad?limit=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _VERSION = re.compile(rb"\r\nx-catalog-version: *(\d+)", re.IGNORECASE)
+
+Report = dict[str, object]
 
 
 class Watch:
@@ -65,34 +70,52 @@ def _number(pattern: re.Pattern[bytes], answer: bytes) -> int:
     return int(found[1])
 
 
-def write(port: int, rate_per_s: int, duration_s: float) -> dict[str, object]:
-    """Change random ads, one transaction each, `rate_per_s` times a second."""
+def write(watch: Watch, change_one: Callable[[], int], rate: int, duration_s: float) -> Report:
+    """Change ads, one transaction each, `rate` times a second."""
+    count, started_s = 0, time.monotonic()
+    # Beside the writes, which go on meanwhile.
+    with ThreadPoolExecutor(1) as follower:
+        followed: list[Future[float]] = []
+        while (now_s := time.monotonic()) < started_s + duration_s:
+            due_s = started_s + count / rate
+            if now_s < due_s:
+                time.sleep(due_s - now_s)
+            version = change_one()
+            count += 1
+            if count % FOLLOWED_EVERY == 0 and all(each.done() for each in followed):
+                followed.append(follower.submit(watch.seconds_until, version))
+        reached = count / (time.monotonic() - started_s)
+        visible_ms = [each.result() * 1000 for each in followed]
+    return {"writes": count, "writes_per_s": round(reached, 1), "visible_ms": visible_ms}
+
+
+def changes() -> Callable[[], int]:
+    """What changes a random ad's title and gives the catalog's version with it."""
     from msgspec.structs import replace
 
     from adserver.models import Ad
     from adserver.records import Actor
     from adserver.services import ad_change
 
-    watch, chooser = Watch(port), random.Random(1)
     ad_ids = list(Ad.objects.values_list("id", flat=True)[:1000])
-    count, started_s = 0, time.monotonic()
-    # Beside the writes, which go on meanwhile.
-    with ThreadPoolExecutor(1) as follower:
-        followed: list[Future[float]] = []
-        while (now_s := time.monotonic()) < started_s + duration_s:
-            due_s = started_s + count / rate_per_s
-            if now_s < due_s:
-                time.sleep(due_s - now_s)
-            change = partial(replace, title=f"Changed {count} times")
-            ad = ad_change(ad_id=chooser.choice(ad_ids), change=change, actor=Actor("benchmark"))
-            count += 1
-            if count % FOLLOWED_EVERY == 0 and all(each.done() for each in followed):
-                followed.append(follower.submit(watch.seconds_until, ad.version))
-        rate = count / (time.monotonic() - started_s)
-        visible_ms = [each.result() * 1000 for each in followed]
-    return {"writes": count, "writes_per_s": round(rate, 1), "visible_ms": visible_ms}
+    chooser, numbers = random.Random(1), itertools.count()
+
+    def change_one() -> int:
+        change = partial(replace, title=f"Changed {next(numbers)} times")
+        return ad_change(
+            ad_id=chooser.choice(ad_ids), change=change, actor=Actor("benchmark")
+        ).version
+
+    return change_one
+
+
+def main(port: int, rate: int) -> None:
+    """Write as long as each line says."""
+    django.setup()
+    watch, change_one = Watch(port), changes()
+    for line in sys.stdin:
+        print(json.dumps(write(watch, change_one, rate, float(line))), flush=True)
 
 
 if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(write(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))
+    main(int(sys.argv[1]), int(sys.argv[2]))

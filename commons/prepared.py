@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import (
@@ -69,8 +68,28 @@ class Call(NamedTuple):
 
 _BEGIN, _COMMIT, _FORGET_ALL = (Command(text) for text in (b"BEGIN", b"COMMIT", b"DEALLOCATE ALL"))
 _PLACE = re.compile(r"%\((\w+)\)s")
-# By connection; None when what it has prepared does not hold any more.
-_prepared: WeakKeyDictionary[Any, set[str] | None] = WeakKeyDictionary()
+
+
+class _Session:
+    """What we keep of one connection: the names of what is prepared there, None when that does not
+    hold any more, and the forms of values, of which finding each costs as much as using it.
+    """
+
+    __slots__ = ("adapt", "prepared")
+    _KEY = "adhouse_session"
+
+    def __init__(self, psycopg_connection: psycopg.Connection[Any]) -> None:
+        self.prepared: set[str] | None = set()
+        self.adapt = Transformer(psycopg_connection)
+
+    @classmethod
+    def of(cls, psycopg_connection: psycopg.Connection[Any]) -> "_Session":
+        """The connection's own: it ends with it, and goes along when a pool lends it to others."""
+        kept = vars(psycopg_connection)
+        session: _Session | None = kept.get(cls._KEY)
+        if session is None:
+            session = kept[cls._KEY] = cls(psycopg_connection)
+        return session
 
 
 def run(*calls: Call) -> list[Any]:
@@ -78,36 +97,41 @@ def run(*calls: Call) -> list[Any]:
     Raises what Django raises for a database error: NotSupportedError once on each connection after
     a migration has changed a column that a statement gives.
     """
-    return _run(calls)
+    return _run(_database(), calls)
 
 
 class Transaction:
     """A transaction, see `transacting`."""
 
+    def __init__(self, database: BaseDatabaseWrapper) -> None:
+        self._database = database
+
     def run(self, *calls: Call, last: bool = False) -> list[Any]:
         """As the function `run`; `last` says that nothing else follows, so that the COMMIT may go
         in the same message, and its errors come from here.
         """
-        return _run(calls)
+        return _run(self._database, calls)
 
 
 class _FewMessages(Transaction):
     """Begins with its first message. Django believes that every statement is by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: BaseDatabaseWrapper) -> None:
+        super().__init__(database)
         self._begun = False
         self._connection: Any = None
 
     def run(self, *calls: Call, last: bool = False) -> list[Any]:
+        database = self._database
         if not self._begun:
             self._begun = True
             try:
-                return _run(calls, begin=True, commit=last)
+                return _run(database, calls, begin=True, commit=last)
             finally:
-                self._connection = _database().connection
-        if self._connection is None or _database().connection is not self._connection:
+                self._connection = database.connection
+        if self._connection is None or database.connection is not self._connection:
             raise OperationalError("the connection was lost, and the transaction with it")
-        return _run(calls, commit=last)
+        return _run(database, calls, commit=last)
 
 
 @contextmanager
@@ -119,10 +143,10 @@ def transacting(*, few: bool) -> Iterator[Transaction]:
     database = _database()
     if not few or database.in_atomic_block or not database.get_autocommit():
         with transaction.atomic():
-            yield Transaction()
+            yield Transaction(database)
         return
     try:
-        yield _FewMessages()
+        yield _FewMessages(database)
     finally:
         _end(database)
 
@@ -167,8 +191,13 @@ def find(named: Named, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
     return found
 
 
-def _run(calls: Sequence[Call], *, begin: bool = False, commit: bool = False) -> list[Any]:
-    database = _database()
+def _run(
+    database: BaseDatabaseWrapper,
+    calls: Sequence[Call],
+    *,
+    begin: bool = False,
+    commit: bool = False,
+) -> list[Any]:
     # As Django's cursors begin.
     database.close_if_health_check_failed()
     database.ensure_connection()
@@ -181,7 +210,7 @@ def _run(calls: Sequence[Call], *, begin: bool = False, commit: bool = False) ->
         kind = type(error.__cause__ or error).__name__
         errors_total.labels(database.alias, database.vendor, kind).inc()
         if isinstance(error, NotSupportedError):
-            _prepared[database.connection] = None
+            _Session.of(database.connection).prepared = None
         raise
     finally:
         _count(database, calls, time.perf_counter() - started_s)
@@ -205,8 +234,9 @@ def _counters(alias: str, vendor: str) -> tuple[Counter, Histogram]:
 def _exchange(
     psycopg_connection: psycopg.Connection[Any], calls: Sequence[Call], begin: bool, commit: bool
 ) -> list[Any]:
-    adapt = Transformer(psycopg_connection)
-    message = _preparing(psycopg_connection, [call.statement for call in calls])
+    session = _Session.of(psycopg_connection)
+    adapt = session.adapt
+    message = _preparing(session, calls)
     preparing = len(message)
     idle = psycopg_connection.pgconn.transaction_status == TransactionStatus.IDLE
     if begin or (idle and not psycopg_connection.autocommit):
@@ -221,7 +251,7 @@ def _exchange(
     results = talk(psycopg_connection, message)
     failed = [result for result in results if result.status == ExecStatus.FATAL_ERROR]
     if preparing:
-        _remember(psycopg_connection, message[:preparing], results)
+        _remember(session, message[:preparing], results)
     if failed:
         raise psycopg.errors.error_from_result(failed[0])
     rows = []
@@ -232,29 +262,22 @@ def _exchange(
     return rows
 
 
-def _remember(
-    psycopg_connection: psycopg.Connection[Any],
-    preparing: Sequence[Command],
-    results: Sequence[PGresult],
-) -> None:
+def _remember(session: _Session, preparing: Sequence[Command], results: Sequence[PGresult]) -> None:
     """Note what is prepared from now on; no rollback takes that back."""
     for command, result in zip(preparing, results, strict=False):
         if result.status != ExecStatus.COMMAND_OK:
             return
         if command is _FORGET_ALL:
-            _prepared[psycopg_connection] = set()
+            session.prepared = set()
         else:
-            known = _prepared.setdefault(psycopg_connection, set())
-            assert known is not None
-            known.add(command.name)
+            assert session.prepared is not None
+            session.prepared.add(command.name)
 
 
-def _preparing(
-    psycopg_connection: psycopg.Connection[Any], statements: Iterable[Statement]
-) -> list[Command]:
-    """What a message with those statements begins with on this connection."""
-    known = _prepared.get(psycopg_connection, set())
-    new = {each.name: each.sql for each in statements if not known or each.name not in known}
+def _preparing(session: _Session, calls: Iterable[Call]) -> list[Command]:
+    """What a message with those calls begins with on this connection."""
+    known = session.prepared
+    new = {each.name: each.sql for each, _ in calls if not known or each.name not in known}
     forget = [_FORGET_ALL] if known is None else []
     return forget + [
         Command(f"PREPARE {name} AS {sql}".encode(), name=name) for name, sql in new.items()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ def lost_commit(monkeypatch):
     wrapper: Any = type(connections["default"])
     commit, say = wrapper._commit, pipeline.say
     lost: list[bool] = []
+    lines = ExitStack()
 
     def lose(*, arrives: bool) -> None:
         def broken_commit(self: Any) -> None:
@@ -50,21 +52,28 @@ def lost_commit(monkeypatch):
             lost.append(True)
             if arrives:
                 say(to, message)
-                cut(to)
+                lines.callback(os.close, deafen(to))
             else:
-                cut(to)
+                os.close(deafen(to))
                 say(to, message)
 
         monkeypatch.setattr(wrapper, "_commit", broken_commit)
         monkeypatch.setattr(pipeline, "say", broken_say)
 
-    return lose
+    with lines:
+        yield lose
 
 
-def cut(to: Any) -> None:
-    """End a connection to PostgreSQL, which has what was sent before."""
-    with socket.socket(fileno=os.dup(to.pgconn.socket)) as line:
-        line.shutdown(socket.SHUT_RDWR)
+def deafen(to: Any) -> int:
+    """Put a line that has ended in place of the one to PostgreSQL, which is given and still holds:
+    nothing that is answered is heard, however soon it comes.
+    """
+    line = os.dup(to.pgconn.socket)
+    ended, other = socket.socketpair()
+    other.close()
+    os.dup2(ended.fileno(), to.pgconn.socket)
+    ended.close()
+    return line
 
 
 WRITES = {

@@ -331,7 +331,7 @@ def test_what_could_not_be_forgotten_is_forgotten_later(transactional_db):
         with connection.cursor() as cursor, pytest.raises(ProgrammingError):
             cursor.execute("SELECT nothing")
         connection.needs_rollback = False
-        prepared._prepared[connection.connection] = None
+        prepared._Session.of(connection.connection).prepared = None
         with pytest.raises(InternalError):
             run(Call(ADD, [1, 2]))
         transaction.set_rollback(True)
