@@ -8,9 +8,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.utils import timezone
+from msgspec.structs import asdict
 from uuid_utils.compat import uuid7
 
-from adserver.records import AdRecord
+from adserver.records import AdRecord, StoredAd, state_at
 
 
 def new_ad_id() -> uuid.UUID:
@@ -66,10 +67,7 @@ class Ad(models.Model):
     @property
     def state(self) -> str:
         """`scheduled`, `live` or `ended`, by the clock."""
-        now = timezone.now()
-        if now < self.start_at:
-            return "scheduled"
-        return "live" if now < self.end_at else "ended"
+        return state_at(timezone.now(), self.start_at, self.end_at)
 
 
 class AdChange(models.Model):
@@ -108,9 +106,25 @@ class AdChange(models.Model):
         return f"{self.version} {self.operation} {self.ad_id}"
 
 
+_LIST_FIELDS = ("gender", "country", "platform")
+
+
 def record_of(ad: Ad) -> AdRecord:
     """The ad as it is served."""
     values: dict[str, Any] = {name: getattr(ad, name) for name in AdRecord.__struct_fields__}
-    for name in ("gender", "country", "platform"):
+    for name in _LIST_FIELDS:
         values[name] = tuple(values[name])
     return AdRecord(**values)
+
+
+def stored_of(ad: Ad) -> StoredAd:
+    """The ad as the services give it."""
+    return StoredAd(record_of(ad), ad.updated_at, ad.closed_at)
+
+
+def model_of(ad: StoredAd) -> Ad:
+    """The reverse of `stored_of`."""
+    values = asdict(ad.record)
+    for name in _LIST_FIELDS:
+        values[name] = list(values[name])
+    return Ad(**values, updated_at=ad.updated_at, closed_at=ad.closed_at)

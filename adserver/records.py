@@ -7,7 +7,7 @@ that the same mistake gets the same words everywhere.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -91,6 +91,24 @@ class AdRecord(msgspec.Struct, frozen=True):
     platform: tuple[str, ...]
     version: int
     created_at: datetime
+
+
+class StoredAd(NamedTuple):
+    """An ad as it stands in the table; `closed_at` when it was closed at its end."""
+
+    record: AdRecord
+    updated_at: datetime
+    closed_at: datetime | None = None
+
+    @property
+    def id(self) -> UUID:
+        """Of the ad."""
+        return self.record.id
+
+    @property
+    def version(self) -> int:
+        """The catalog's version with the ad as it stands here."""
+        return self.record.version
 
 
 _encode = msgspec.json.Encoder().encode
@@ -231,7 +249,14 @@ def _contradictions(fields: AdFields) -> dict[str, str]:
 
 def fields_of(record: AdRecord) -> AdFields:
     """The part of an ad that an operator decides."""
-    return AdFields(**{name: getattr(record, name) for name in FIELDS})
+    return msgspec.convert(record, AdFields, from_attributes=True)
+
+
+def state_at(moment: datetime, start_at: datetime, end_at: datetime) -> str:
+    """`scheduled`, `live` or `ended`."""
+    if moment < start_at:
+        return "scheduled"
+    return "live" if moment < end_at else "ended"
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

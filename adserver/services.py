@@ -25,12 +25,12 @@ from adserver.records import (
     AdFields,
     AdRecord,
     InvalidAdError,
+    StoredAd,
     fields_of,
     render,
 )
 from adserver.selectors import trimmable_changes
 from adserver.storing import (
-    AdRow,
     LogRow,
     Opened,
     dropping,
@@ -168,36 +168,36 @@ def _open(within: Transaction, ad_id: UUID | None) -> Opened:
         raise
 
 
-def _new_ad(fields: AdFields, log: _Log) -> AdRow:
+def _new_ad(fields: AdFields, log: _Log) -> StoredAd:
     version = log.next_version()
     record = AdRecord(id=new_ad_id(), version=version, created_at=log.at, **asdict(fields))
     log.add(Operation.CREATE, record)
-    return AdRow(record, log.at)
+    return StoredAd(record, log.at)
 
 
-def _refilled(record: AdRecord, fields: AdFields, log: _Log) -> AdRow:
+def _refilled(record: AdRecord, fields: AdFields, log: _Log) -> StoredAd:
     """The ad with other fields. A closed one opens again; if its end has passed, the next expiry
     closes it.
     """
     changed = replace(record, version=log.next_version(), **asdict(fields))
     log.add(Operation.UPDATE, changed)
-    return AdRow(changed, log.at)
+    return StoredAd(changed, log.at)
 
 
-def ad_create(*, fields: AdFields, actor: Actor) -> Ad:
+def ad_create(*, fields: AdFields, actor: Actor) -> StoredAd:
     """Create an ad; `version` of the result is the catalog version that has it."""
     with _writing(actor, one=True) as log:
-        row = _new_ad(fields, log)
-        log.with_row(putting(row))
-    return row.model()
+        ad = _new_ad(fields, log)
+        log.with_row(putting(ad))
+    return ad
 
 
-def ad_replace(*, ad_id: UUID, fields: AdFields, actor: Actor) -> Ad:
+def ad_replace(*, ad_id: UUID, fields: AdFields, actor: Actor) -> StoredAd:
     """Give an ad new fields. AdNotFoundError when there is none."""
     return ad_change(ad_id=ad_id, change=lambda _: fields, actor=actor)
 
 
-def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Actor) -> Ad:
+def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Actor) -> StoredAd:
     """Change an ad by a function of its fields as they are under the lock, so that two people
     who change different fields at once both get their way. AdNotFoundError when there is none;
     what `change` raises is raised, and nothing is written.
@@ -205,10 +205,10 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
     with _writing(actor, ad_id, one=True) as log:
         before = fields_of(log.ad)
         after = change(before)
-        row = _refilled(log.ad, after, log)
+        ad = _refilled(log.ad, after, log)
         text_only = replace(before, title=after.title, content=after.content) == after
-        log.with_row(rewording(row) if text_only else rewriting(row))
-    return row.model()
+        log.with_row(rewording(ad) if text_only else rewriting(ad))
+    return ad
 
 
 def ad_delete(*, ad_id: UUID, actor: Actor) -> int:
@@ -229,14 +229,14 @@ def ads_delete(*, ad_ids: Sequence[UUID], actor: Actor) -> int:
     return len(found)
 
 
-def ads_import(*, rows: Sequence[AdFields], actor: Actor) -> list[Ad]:
+def ads_import(*, rows: Sequence[AdFields], actor: Actor) -> list[StoredAd]:
     """Create many ads, all or none. TooManyRowsError beyond `IMPORT_ROWS_MAX`."""
     if len(rows) > IMPORT_ROWS_MAX:
         raise TooManyRowsError(f"rows: at most {IMPORT_ROWS_MAX} at once, not {len(rows)}")
     with _writing(actor) as log:
         ads = [_new_ad(fields, log) for fields in rows]
         put_ads(ads)
-    return [ad.model() for ad in ads]
+    return ads
 
 
 def ads_import_all(
@@ -306,13 +306,13 @@ def ads_extend(*, ad_ids: Sequence[UUID], by: timedelta, actor: Actor) -> int:
     return _change_many(ad_ids, actor, extend)
 
 
-def ads_duplicate(*, ad_ids: Sequence[UUID], actor: Actor) -> list[Ad]:
+def ads_duplicate(*, ad_ids: Sequence[UUID], actor: Actor) -> list[StoredAd]:
     """Copies of the ads with "(copy)" behind the title, in one transaction."""
     with _writing(actor) as log:
         sources = Ad.objects.filter(pk__in=ad_ids).order_by("end_at", "id")
         copies = [_new_ad(_copied(fields_of(record_of(ad))), log) for ad in sources]
         put_ads(copies)
-    return [copy.model() for copy in copies]
+    return copies
 
 
 def _copied(fields: AdFields) -> AdFields:
@@ -336,7 +336,7 @@ def ads_close_ended(*, actor: Actor, now: datetime | None = None) -> int:
         for ad in ended.order_by("end_at", "id")[:CLOSE_BATCH]:
             record = replace(record_of(ad), version=log.next_version())
             log.add(Operation.CLOSE, record)
-            closed.append(AdRow(record, log.at, closed_at=log.at))
+            closed.append(StoredAd(record, log.at, closed_at=log.at))
         rewrite_ads(closed)
     return len(closed)
 

@@ -11,34 +11,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import connection
 from msgspec.structs import astuple
 from psycopg import sql
 
 from adserver.models import Ad, AdChange
-from adserver.records import AdRecord, parse_record
+from adserver.records import AdRecord, StoredAd, parse_record
 from commons.prepared import Call, Statement, Transaction, run
 
 _RECORD_COLUMNS = AdRecord.__struct_fields__
 _AD_COLUMNS = (*_RECORD_COLUMNS, "updated_at", "closed_at")
-
-
-class AdRow(NamedTuple):
-    """One row of the ads, as it will be."""
-
-    record: AdRecord
-    updated_at: datetime
-    closed_at: datetime | None = None
-
-    def values(self) -> list[Any]:
-        """As `_AD_COLUMNS` has them."""
-        values = [*astuple(self.record), self.updated_at, self.closed_at]
-        # A tuple is another type than an array.
-        return [list(value) if type(value) is tuple else value for value in values]
-
-    def model(self) -> Ad:
-        """As Django would read it."""
-        return Ad.from_db(DEFAULT_DB_ALIAS, _AD_COLUMNS, self.values())
 
 
 class LogRow(NamedTuple):
@@ -119,20 +101,20 @@ def open_catalog(within: Transaction, ad_id: UUID | None, *, lock: int, wait_ms:
     return Opened(xid, version, None if ad is None else parse_record(ad))
 
 
-def putting(row: AdRow) -> Call:
+def putting(ad: StoredAd) -> Call:
     """Insert an ad."""
-    return Call(_PUT, row.values())
+    return Call(_PUT, _values(ad))
 
 
-def rewriting(row: AdRow) -> Call:
+def rewriting(ad: StoredAd) -> Call:
     """Put a changed ad in place of the old one, under the catalog's lock."""
-    return Call(_REWRITE, row.values())
+    return Call(_REWRITE, _values(ad))
 
 
-def rewording(row: AdRow) -> Call:
+def rewording(ad: StoredAd) -> Call:
     """The same for an ad of which only the text has changed, and what every change changes."""
-    ad = row.record
-    values = [ad.id, ad.title, ad.content, ad.version, row.updated_at, row.closed_at]
+    new = ad.record
+    values = [new.id, new.title, new.content, new.version, ad.updated_at, ad.closed_at]
     return Call(_REWORD, values)
 
 
@@ -153,21 +135,28 @@ def put_log(rows: Sequence[LogRow]) -> None:
     _copy(AdChange._meta.db_table, LogRow._fields, rows)
 
 
-def put_ads(rows: Sequence[AdRow]) -> None:
+def put_ads(ads: Sequence[StoredAd]) -> None:
     """Insert ads. Raises what Django raises for a database error."""
-    _copy(Ad._meta.db_table, _AD_COLUMNS, [row.values() for row in rows])
+    _copy(Ad._meta.db_table, _AD_COLUMNS, map(_values, ads))
 
 
-def rewrite_ads(rows: Sequence[AdRow]) -> None:
+def rewrite_ads(ads: Sequence[StoredAd]) -> None:
     """Put changed ads in place of the old ones, under the catalog's lock.
 
     An UPDATE of each kept the lock for 1 ms an ad, DELETE and COPY of all keep it for 0.15 ms.
     """
-    if len(rows) == 1:
-        run(rewriting(rows[0]))
+    if len(ads) == 1:
+        run(rewriting(ads[0]))
     else:
-        Ad.objects.filter(pk__in=[row.record.id for row in rows]).delete()
-        put_ads(rows)
+        Ad.objects.filter(pk__in=[ad.id for ad in ads]).delete()
+        put_ads(ads)
+
+
+def _values(ad: StoredAd) -> list[Any]:
+    """As `_AD_COLUMNS` has them."""
+    values = [*astuple(ad.record), ad.updated_at, ad.closed_at]
+    # A tuple is another type than an array.
+    return [list(value) if type(value) is tuple else value for value in values]
 
 
 def _copy(table: str, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -57,5 +57,5 @@ class AdLane(AnswerLane):
         if not isinstance(raw, dict):
             raise InvalidBodyError("body: must be an object")
         ad = services.ad_create(fields=parse_fields(raw), actor=actor)
-        body = _encode({"msg": "Ad created", "data": ad.pk})
+        body = _encode({"msg": "Ad created", "data": ad.id})
         return Answer(201, body, ((b"x-catalog-version", b"%d" % ad.version),))

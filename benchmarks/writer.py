@@ -21,7 +21,7 @@ import django
 
 CONNECTIONS = 8
 # Looking costs the server requests: every so many writes one is followed to its end.
-FOLLOWED_EVERY = 20
+FOLLOWED_EVERY = 50
 _LOOK_EVERY_S = 0.05
 _GIVE_UP_S = 10.0
 _LOOK = b"GET /api/v1/ad?limit=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -63,8 +63,9 @@ def _hearing(pgconn: PGconn) -> PQGen[list[PGresult]]:
     yield from generators.send(pgconn)
     results: list[PGresult] = []
     while pgconn.status != ConnStatus.BAD:
-        for result in (yield from generators.fetch_many(pgconn)):
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                return results
-            results.append(result)
+        fetched = yield from generators.fetch_many(pgconn)
+        # The end of the message comes by itself.
+        if fetched and fetched[0].status == ExecStatus.PIPELINE_SYNC:
+            return results
+        results += fetched
     raise psycopg.OperationalError(pgconn.get_error_message())

@@ -67,6 +67,7 @@ class Call(NamedTuple):
 
 
 _BEGIN, _COMMIT, _FORGET_ALL = (Command(text) for text in (b"BEGIN", b"COMMIT", b"DEALLOCATE ALL"))
+_FAILURES = (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED)
 _PLACE = re.compile(r"%\((\w+)\)s")
 
 
@@ -249,11 +250,13 @@ def _exchange(
     if commit:
         message.append(_COMMIT)
     results = talk(psycopg_connection, message)
-    failed = [result for result in results if result.status == ExecStatus.FATAL_ERROR]
     if preparing:
         _remember(session, message[:preparing], results)
-    if failed:
-        raise psycopg.errors.error_from_result(failed[0])
+    # What follows a failure was not tried, or says that the end failed as well.
+    if results[-1].status in _FAILURES:
+        raise psycopg.errors.error_from_result(
+            next(result for result in results if result.status == ExecStatus.FATAL_ERROR)
+        )
     rows = []
     for call, result in zip(calls, results[first:], strict=False):
         if call.statement.has_row:
@@ -277,6 +280,8 @@ def _remember(session: _Session, preparing: Sequence[Command], results: Sequence
 def _preparing(session: _Session, calls: Iterable[Call]) -> list[Command]:
     """What a message with those calls begins with on this connection."""
     known = session.prepared
+    if known and all(call.statement.name in known for call in calls):
+        return []
     new = {each.name: each.sql for each, _ in calls if not known or each.name not in known}
     forget = [_FORGET_ALL] if known is None else []
     return forget + [

@@ -10,7 +10,7 @@ from unfold.admin import ModelAdmin
 from adserver import services
 from adserver.admin.form import AdForm, EditConflictError
 from adserver.admin.words import actor_of
-from adserver.models import Ad
+from adserver.models import Ad, model_of
 
 
 class AdWriting(ModelAdmin):
@@ -30,9 +30,10 @@ class AdWriting(ModelAdmin):
         fields, actor = form.ad_fields, actor_of(request)
         assert fields is not None
         if not change:
-            saved = services.ad_create(fields=fields, actor=actor)
+            saved = model_of(services.ad_create(fields=fields, actor=actor))
         elif fields != form.seen:
-            saved = services.ad_change(ad_id=obj.pk, change=form.merged, actor=actor)
+            ad = services.ad_change(ad_id=obj.pk, change=form.merged, actor=actor)
+            saved = model_of(ad)
         else:
             saved = obj
         for field in Ad._meta.concrete_fields:

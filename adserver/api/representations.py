@@ -2,15 +2,18 @@
 
 from typing import Any
 
+from django.utils import timezone
 from msgspec.structs import asdict
 
-from adserver.models import Ad, record_of
+from adserver.records import StoredAd, state_at
 from adserver.selectors import HistoryEntry
 
 
-def ad_json(ad: Ad) -> dict[str, Any]:
+def ad_json(ad: StoredAd) -> dict[str, Any]:
     """The ad as it is served, and what only operators need: `state` and `updated_at`."""
-    return {**asdict(record_of(ad)), "state": ad.state, "updated_at": ad.updated_at}
+    record = ad.record
+    state = state_at(timezone.now(), record.start_at, record.end_at)
+    return {**asdict(record), "state": state, "updated_at": ad.updated_at}
 
 
 def history_json(entry: HistoryEntry) -> dict[str, Any]:

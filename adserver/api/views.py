@@ -20,6 +20,7 @@ from adserver.api.permissions import IsOperator
 from adserver.api.queries import ads_asked_for, flag, page_of
 from adserver.api.representations import ad_json, history_json
 from adserver.catalog import lookup_ads
+from adserver.models import stored_of
 from adserver.records import Actor, parse_fields
 from adserver.rows import check_rows, rows_from_json
 
@@ -77,7 +78,7 @@ class AdDoor(APIView):
         """An ad, from now on or as scheduled; conditions left out mean everybody."""
         fields = parse_fields(_object(request))
         ad = services.ad_create(fields=fields, actor=_actor(request))
-        return _written({"msg": "Ad created", "data": ad.pk}, 201, ad.version)
+        return _written({"msg": "Ad created", "data": ad.id}, 201, ad.version)
 
 
 class AdList(APIView):
@@ -90,14 +91,14 @@ class AdList(APIView):
         """All ads, whatever their state, in pages."""
         ads = ads_asked_for(request)
         page, envelope = page_of(request, ads.count(), lambda start, stop: ads[start:stop])
-        return Response({**envelope, "results": [ad_json(ad) for ad in page]})
+        return Response({**envelope, "results": [ad_json(stored_of(ad)) for ad in page]})
 
     @schema.create
     def post(self, request: Request) -> Response:
         """As on `/api/v1/ad`; the answer is the whole ad."""
         fields = parse_fields(_object(request))
         ad = services.ad_create(fields=fields, actor=_actor(request))
-        location = request.build_absolute_uri(reverse("ad-detail", args=[ad.pk]))
+        location = request.build_absolute_uri(reverse("ad-detail", args=[ad.id]))
         return _written(ad_json(ad), 201, ad.version, Location=location)
 
 
@@ -112,7 +113,7 @@ class AdDetail(APIView):
         ad = selectors.ad_by_id(ad_id)
         if ad is None:
             raise services.AdNotFoundError(ad_id)
-        return Response(ad_json(ad))
+        return Response(ad_json(stored_of(ad)))
 
     @schema.replace
     def put(self, request: Request, ad_id: UUID) -> Response:
@@ -176,4 +177,4 @@ class AdImport(APIView):
             return Response({"msg": msg, "errors": named}, status=400)
         ads = services.ads_import(rows=fields, actor=_actor(request))
         version = ads[-1].version if ads else selectors.catalog_version()
-        return _written({"created": len(ads), "ids": [ad.pk for ad in ads]}, 201, version)
+        return _written({"created": len(ads), "ids": [ad.id for ad in ads]}, 201, version)

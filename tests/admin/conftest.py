@@ -60,7 +60,7 @@ def make_ad(db: None) -> MakeAd:
             end_at=given.pop("end_at", now + timedelta(days=end)),
             **given,
         )
-        return ad_create(fields=fields, actor=SEED)
+        return Ad.objects.get(pk=ad_create(fields=fields, actor=SEED).id)
 
     return make
 

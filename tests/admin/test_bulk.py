@@ -22,7 +22,7 @@ def said(response) -> list[str]:
 
 
 def choose(client, action: str, *ads: Ad, **more: str):
-    data = {"action": action, "_selected_action": [str(ad.pk) for ad in ads], **more}
+    data = {"action": action, "_selected_action": [str(ad.id) for ad in ads], **more}
     return client.post(LIST, data)
 
 
@@ -44,20 +44,20 @@ def test_choosing_asks_and_writes_nothing(client_op, make_ad, action):
     assert "First ad" in page
     assert bulk(ACTIONS[action]) in page
     # Looking at the question by its address writes nothing either.
-    assert client_op.get(bulk(ACTIONS[action]), {"id": str(ads[0].pk)}).status_code == 200
+    assert client_op.get(bulk(ACTIONS[action]), {"id": str(ads[0].id)}).status_code == 200
     assert AdChange.objects.count() == 2
     assert Ad.objects.count() == 2
 
 
 def test_end_now(client_op, make_ad, operator):
     live, ended = make_ad("Live one"), make_ad("Ended one", start=-3, end=-1)
-    response = client_op.post(bulk("end"), {"id": [live.pk, ended.pk]})
+    response = client_op.post(bulk("end"), {"id": [live.id, ended.id]})
     assert response.headers["Location"] == LIST
     assert said(response) == ["1 ad ended. The other 1 needed nothing."]
     live.refresh_from_db()
     assert live.state == "ended"
     entry = AdChange.objects.latest("version")
-    assert (entry.ad_id, entry.operation, entry.actor_id) == (live.pk, "update", operator.pk)
+    assert (entry.ad_id, entry.operation, entry.actor_id) == (live.id, "update", operator.id)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_end_now(client_op, make_ad, operator):
 )
 def test_extend(client_op, make_ad, given, days):
     ad = make_ad()
-    response = client_op.post(bulk("extend"), {"id": [ad.pk], **given})
+    response = client_op.post(bulk("extend"), {"id": [ad.id], **given})
     assert said(response) == ["1 ad extended."]
     assert Ad.objects.get().end_at - ad.end_at == timedelta(days=days)
     assert AdChange.objects.count() == 2
@@ -84,7 +84,7 @@ def test_extend(client_op, make_ad, given, days):
 )
 def test_extend_asks_again_for_what_it_cannot_use(client_op, make_ad, given):
     ad = make_ad()
-    response = client_op.post(bulk("extend"), {"id": [ad.pk], **given})
+    response = client_op.post(bulk("extend"), {"id": [ad.id], **given})
     assert response.status_code == 200
     assert response.context["form"].errors
     assert AdChange.objects.count() == 1
@@ -92,14 +92,14 @@ def test_extend_asks_again_for_what_it_cannot_use(client_op, make_ad, given):
 
 def test_extend_beyond_the_calendar_is_refused_in_words(client_op, make_ad):
     ad = make_ad(end_at=timezone.now().replace(year=9999, month=12, day=31))
-    response = client_op.post(bulk("extend"), {"id": [ad.pk], "by": "30"})
+    response = client_op.post(bulk("extend"), {"id": [ad.id], "by": "30"})
     assert said(response) == ["Nothing was extended: by: reaches beyond the year 9999"]
     assert AdChange.objects.count() == 1
 
 
 def test_duplicate(client_op, make_ad):
     ads = [make_ad("First ad", country=("TW",)), make_ad("Second ad")]
-    response = client_op.post(bulk("duplicate"), {"id": [ad.pk for ad in ads]})
+    response = client_op.post(bulk("duplicate"), {"id": [ad.id for ad in ads]})
     assert said(response) == ["2 ads duplicated."]
     copy = Ad.objects.get(title="First ad (copy)")
     assert copy.country == ["TW"]
@@ -108,16 +108,16 @@ def test_duplicate(client_op, make_ad):
 
 def test_delete(client_op, make_ad):
     ads = [make_ad("First ad"), make_ad("Second ad"), make_ad("Third ad")]
-    response = client_op.post(bulk("delete"), {"id": [ad.pk for ad in ads[:2]]})
+    response = client_op.post(bulk("delete"), {"id": [ad.id for ad in ads[:2]]})
     assert said(response) == ["2 ads deleted."]
     assert Ad.objects.get().title == "Third ad"
     deleted = AdChange.objects.filter(operation="delete", actor_label="olga")
-    assert {entry.ad_id for entry in deleted} == {ad.pk for ad in ads[:2]}
+    assert {entry.ad_id for entry in deleted} == {ad.id for ad in ads[:2]}
 
 
 def test_the_delete_button_of_one_ad_asks_first(client_op, make_ad):
     ad = make_ad()
-    url = f"/admin/adserver/ad/{ad.pk}/delete/"
+    url = f"/admin/adserver/ad/{ad.id}/delete/"
     for response in (client_op.get(url, follow=True), client_op.post(url, follow=True)):
         assert "Delete: 1 ad" in response.content.decode()
     assert Ad.objects.exists()
@@ -128,20 +128,20 @@ def test_the_delete_button_of_one_ad_asks_first(client_op, make_ad):
 )
 def test_the_buttons_of_one_ad_lead_to_the_question(client_op, make_ad, button, name):
     ad = make_ad()
-    response = client_op.get(f"/admin/adserver/ad/{ad.pk}/{button}/", follow=True)
+    response = client_op.get(f"/admin/adserver/ad/{ad.id}/{button}/", follow=True)
     assert response.context["action_url"] == bulk(name)
-    assert response.context["ids"] == [ad.pk]
+    assert response.context["ids"] == [ad.id]
     assert AdChange.objects.count() == 1
-    back = client_op.post(bulk(name), {"id": [ad.pk], "by": "1", "back": response.context["back"]})
-    assert back.headers["Location"] == f"/admin/adserver/ad/{ad.pk}/change/"
+    back = client_op.post(bulk(name), {"id": [ad.id], "by": "1", "back": response.context["back"]})
+    assert back.headers["Location"] == f"/admin/adserver/ad/{ad.id}/change/"
 
 
 def test_all_ads_of_a_filter(client_op, make_ad):
     make_ad("In Japan", country=("JP",))
     other = make_ad("In Taiwan", country=("TW",))
-    data = {"action": "end_now", "_selected_action": [str(other.pk)], "select_across": "1"}
+    data = {"action": "end_now", "_selected_action": [str(other.id)], "select_across": "1"}
     response = client_op.post(f"{LIST}?country=TW", data)
-    assert response.context["ids"] == [other.pk]
+    assert response.context["ids"] == [other.id]
     # And back to the same filter.
     assert response.context["back"] == f"{LIST}?country=TW"
 
@@ -157,7 +157,7 @@ def test_too_many_and_none_are_refused_in_words(client_op, make_ad, monkeypatch)
 
 def test_ads_that_are_gone_are_not_counted(client_op, make_ad):
     ad = make_ad()
-    ids = [ad.pk, "01a1fd0f-fed1-7474-a562-6e5a154864c8"]
+    ids = [ad.id, "01a1fd0f-fed1-7474-a562-6e5a154864c8"]
     response = client_op.post(bulk("delete"), {"id": ids})
     assert said(response) == ["1 ad deleted. The other 1 needed nothing."]
 
@@ -175,7 +175,7 @@ def test_permissions(staff_with: Callable, make_ad, name, needed):
     ad = make_ad()
     others = {"view_ad", "add_ad", "change_ad", "delete_ad"} - {needed}
     without, having = staff_with(*others), staff_with("view_ad", needed)
-    data = {"id": [ad.pk], "by": "1"}
+    data = {"id": [ad.id], "by": "1"}
     assert without.post(bulk(name), data).status_code == 403
     assert AdChange.objects.count() == 1
     assert having.post(bulk(name), data).status_code == 302
@@ -189,7 +189,7 @@ def test_nonsense_is_not_found(client_op):
 
 def test_leads_back_only_to_this_site(client_op, make_ad):
     ad = make_ad()
-    response = client_op.post(bulk("end"), {"id": [ad.pk], "back": "https://elsewhere.example/"})
+    response = client_op.post(bulk("end"), {"id": [ad.id], "back": "https://elsewhere.example/"})
     assert response.headers["Location"] == LIST
 
 
@@ -197,5 +197,5 @@ def test_posting_needs_the_form_of_this_site(operator, make_ad):
     ad = make_ad()
     client = Client(enforce_csrf_checks=True)
     client.force_login(operator)
-    assert client.post(bulk("delete"), {"id": [ad.pk]}).status_code == 403
+    assert client.post(bulk("delete"), {"id": [ad.id]}).status_code == 403
     assert Ad.objects.exists()

@@ -20,13 +20,13 @@ def history(ad_id) -> str:
 
 
 def rename(ad, title):
-    ad_change(ad_id=ad.pk, change=lambda fields: replace(fields, title=title), actor=OTTO)
+    ad_change(ad_id=ad.id, change=lambda fields: replace(fields, title=title), actor=OTTO)
 
 
 def test_history_says_who_when_before_and_after(client_op, make_ad):
     ad = make_ad("First title", country=("TW",))
     rename(ad, "Second title")
-    response = client_op.get(history(ad.pk))
+    response = client_op.get(history(ad.id))
     newest, oldest = response.context["entries"]
     assert (newest["actor"], newest["version"]) == ("otto", 2)
     assert newest["changed"] == [("title", "First title", "Second title")]
@@ -39,22 +39,22 @@ def test_history_says_who_when_before_and_after(client_op, make_ad):
 
 def test_history_outlives_the_ad(client_op, make_ad):
     ad = make_ad("Soon gone")
-    ad_delete(ad_id=ad.pk, actor=OTTO)
-    response = client_op.get(history(ad.pk))
+    ad_delete(ad_id=ad.id, actor=OTTO)
+    response = client_op.get(history(ad.id))
     assert response.status_code == 200
     assert response.context["ad_title"] == "Soon gone"
     assert ("title", "Soon gone", "—") in response.context["entries"][0]["changed"]
     # Nothing leads to the form of an ad that is not there.
-    assert f"/admin/adserver/ad/{ad.pk}/change/" not in response.content.decode()
+    assert f"/admin/adserver/ad/{ad.id}/change/" not in response.content.decode()
 
 
 def test_history_of_a_deleted_ad_whose_older_changes_are_trimmed(client_op, make_ad):
     ad = make_ad("Long gone")
-    ad_delete(ad_id=ad.pk, actor=OTTO)
+    ad_delete(ad_id=ad.id, actor=OTTO)
     changelog_trim(before=timezone.now())
-    response = client_op.get(history(ad.pk))
+    response = client_op.get(history(ad.id))
     assert response.status_code == 200
-    assert response.context["ad_title"] == str(ad.pk)
+    assert response.context["ad_title"] == str(ad.id)
     assert len(response.context["entries"]) == 1
 
 
@@ -63,7 +63,7 @@ def test_history_shows_the_newest_and_how_many_are_older(client_op, make_ad, mon
     ad = make_ad("Title 0")
     for number in range(1, 4):
         rename(ad, f"Title {number}")
-    response = client_op.get(history(ad.pk))
+    response = client_op.get(history(ad.id))
     shown = response.context["entries"]
     assert [entry["changed"] for entry in shown] == [
         [("title", "Title 2", "Title 3")],
@@ -79,16 +79,16 @@ def test_history_of_nothing_is_not_found(client_op):
 
 def test_history_needs_the_permission(staff_with, make_ad):
     ad = make_ad()
-    assert staff_with("add_ad").get(history(ad.pk)).status_code == 403
-    assert staff_with("view_ad").get(history(ad.pk)).status_code == 200
+    assert staff_with("add_ad").get(history(ad.id)).status_code == 403
+    assert staff_with("view_ad").get(history(ad.id)).status_code == 200
 
 
 @pytest.fixture
 def log(make_ad):
     first, second = make_ad("First ad"), make_ad("Second ad")
     rename(first, "First, renamed")
-    ads_end_now(ad_ids=[second.pk], actor=Actor("olga"))
-    ad_delete(ad_id=second.pk, actor=OTTO)
+    ads_end_now(ad_ids=[second.id], actor=Actor("olga"))
+    ad_delete(ad_id=second.id, actor=OTTO)
     return first, second
 
 
@@ -102,7 +102,7 @@ def test_lists_everything_newest_first_with_titles(client_op, log):
     # A deleted ad goes by its last title.
     titles = [change.ad_title for change in response.context["cl"].result_list]
     assert titles == ["Second ad", "Second ad", "First, renamed", "Second ad", "First ad"]
-    assert history(log[1].pk) in response.content.decode()
+    assert history(log[1].id) in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_filters_and_search(client_op, log, query, found):
 
 
 def test_finds_by_the_ads_id(client_op, log):
-    assert versions(client_op.get(f"{LOG}?q={log[0].pk}")) == [3, 1]
+    assert versions(client_op.get(f"{LOG}?q={log[0].id}")) == [3, 1]
 
 
 def test_the_number_of_queries_does_not_grow(client_op, log, make_ad, django_assert_num_queries):

@@ -16,7 +16,7 @@ ADD = "/admin/adserver/ad/add/"
 
 
 def change_url(ad: Ad) -> str:
-    return f"/admin/adserver/ad/{ad.pk}/change/"
+    return f"/admin/adserver/ad/{ad.id}/change/"
 
 
 def utc_of(text: str) -> datetime:
@@ -33,8 +33,8 @@ def test_creates_through_the_service(client_op, operator):
     assert (ad.title, ad.gender, ad.country) == ("Night market", ["F"], ["TW", "JP"])
     assert (ad.platform, ad.age_start, ad.age_end) == (["ios"], 18, 100)
     entry = AdChange.objects.get()
-    assert (entry.operation, entry.actor_id, entry.actor_label) == ("create", operator.pk, "olga")
-    assert entry.ad_id == ad.pk
+    assert (entry.operation, entry.actor_id, entry.actor_label) == ("create", operator.id, "olga")
+    assert entry.ad_id == ad.id
     assert entry.version == ad.version == 1
 
 
@@ -112,7 +112,7 @@ def test_shows_somebody_elses_change_before_it_is_replaced(client_op, make_ad):
     ad = make_ad()
     opened = form_data(ad, title="My new title")
     ad_change(
-        ad_id=ad.pk,
+        ad_id=ad.id,
         change=lambda fields: replace(fields, content="Theirs"),
         actor=Actor("otto"),
     )
@@ -149,7 +149,7 @@ def test_refuses_when_the_ad_moved_between_check_and_write(make_ad):
 
 def test_an_ad_deleted_meanwhile_is_said_so(client_op, make_ad):
     ad = make_ad()
-    ad_delete(ad_id=ad.pk, actor=Actor("otto"))
+    ad_delete(ad_id=ad.id, actor=Actor("otto"))
     response = client_op.post(change_url(ad), form_data(ad), follow=True)
     assert response.status_code == 200
     assert "doesn’t exist" in response.content.decode()
@@ -172,7 +172,7 @@ def test_shows_how_the_ad_stands(client_op, make_ad, fill_index):
     fill_index()
     page = client_op.get(change_url(ad)).content.decode()
     assert "ah-badge-live" in page
-    assert str(ad.pk) in page
+    assert str(ad.id) in page
     assert "&quot;title&quot;: &quot;Bubble tea club&quot;" in page
     assert 'name="base_version" value="1"' in page
 
@@ -198,7 +198,7 @@ def test_strangers_are_sent_to_the_login(client, make_ad):
 
 def test_markup_in_an_ad_is_text(client_op, make_ad):
     ad = make_ad(title="<script>alert(1)</script>", content="</textarea><b>x")
-    for url in (change_url(ad), "/admin/adserver/ad/", f"/admin/adserver/ad/{ad.pk}/history/"):
+    for url in (change_url(ad), "/admin/adserver/ad/", f"/admin/adserver/ad/{ad.id}/history/"):
         assert "<script>alert(1)" not in client_op.get(url).content.decode()
 
 
@@ -214,7 +214,7 @@ def test_an_ad_that_never_ends_is_borne_in_every_zone(client_op, make_ad, settin
     with timezone.override("Asia/Taipei"):
         page = client_op.get(change_url(ad)).content.decode()
         assert 'value="9999-12-31T23:59:59"' in page
-        for url in ("/admin/adserver/ad/", f"/admin/adserver/ad/bulk/extend/?id={ad.pk}"):
+        for url in ("/admin/adserver/ad/", f"/admin/adserver/ad/bulk/extend/?id={ad.id}"):
             assert "31 Dec 9999 23:59" in client_op.get(url).content.decode()
         start_at = browser_time(timezone.localtime(ad.start_at))
         data = form_data(ad, title="For ever and ever", start_at=start_at)

@@ -60,7 +60,7 @@ def test_filters_and_search(client_op, three, query, found):
 
 def test_finds_an_ad_by_its_id(client_op, three):
     ad = Ad.objects.get(title="Live for all")
-    assert titles(client_op.get(f"{LIST}?q=%20{ad.pk}")) == ["Live for all"]
+    assert titles(client_op.get(f"{LIST}?q=%20{ad.id}")) == ["Live for all"]
 
 
 def test_the_number_of_queries_does_not_grow(client_op, django_assert_num_queries):

@@ -95,7 +95,7 @@ def test_says_when_the_index_is_behind(client_op, make_ad, fill_index):
 
 def test_explains_one_ad_by_its_id(client_op, five):
     ad = Ad.objects.get(title="No longer")
-    assert list(reasons(client_op.get(f"{VISITOR}?q={ad.pk}"))) == ["No longer"]
+    assert list(reasons(client_op.get(f"{VISITOR}?q={ad.id}"))) == ["No longer"]
 
 
 def test_turns_pages(client_op, make_ad, fill_index):

@@ -89,8 +89,8 @@ ROWS: list[dict[str, Any]] = [
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> str:
     if path.suffix == ".csv":
         ads = services.ads_import(rows=[parse_fields(row) for row in rows], actor=ACTOR)
-        path.write_text("".join(rows_to_csv(record_of(ad) for ad in ads)), newline="")
-        services.ads_delete(ad_ids=[ad.pk for ad in ads], actor=ACTOR)
+        path.write_text("".join(rows_to_csv(ad.record for ad in ads)), newline="")
+        services.ads_delete(ad_ids=[ad.id for ad in ads], actor=ACTOR)
     else:
         path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     return str(path)
@@ -186,8 +186,8 @@ def test_import_ads_says_what_is_wrong_with_the_file(tmp_path) -> None:
 
 def test_catalog_hash_is_that_of_a_fresh_index_and_of_the_log() -> None:
     ads = services.ads_import(rows=[fields(title=f"Number {n}") for n in range(4)], actor=ACTOR)
-    services.ads_extend(ad_ids=[ads[0].pk], by=timedelta(days=40_000), actor=ACTOR)
-    services.ad_delete(ad_id=ads[1].pk, actor=ACTOR)
+    services.ads_extend(ad_ids=[ads[0].id], by=timedelta(days=40_000), actor=ACTOR)
+    services.ad_delete(ad_id=ads[1].id, actor=ACTOR)
     services.ads_close_ended(actor=ACTOR)
     version, digest, open_ads, live = fresh_index(lambda: 0).state()
     with time_machine.travel(0):
@@ -208,7 +208,7 @@ def test_catalog_hash_of_nothing() -> None:
 
 def test_catalog_hash_from_a_trimmed_log_says_so() -> None:
     ad = services.ad_create(fields=fields(), actor=ACTOR)
-    services.ad_replace(ad_id=ad.pk, fields=fields(title="Replaced"), actor=ACTOR)
+    services.ad_replace(ad_id=ad.id, fields=fields(title="Replaced"), actor=ACTOR)
     services.changelog_trim(before=timezone.now())
     message, _ = refusal("catalog_hash", "--from-log")
     assert message == "the log has been trimmed: version 1 is missing"
@@ -222,11 +222,11 @@ def history_of_three_days() -> None:
     """An ad changed once a day, and one deleted on the first day."""
     with time_machine.travel(NOON, tick=False) as traveller:
         gone = services.ad_create(fields=fields(title="Gone soon"), actor=ACTOR)
-        services.ad_delete(ad_id=gone.pk, actor=ACTOR)
+        services.ad_delete(ad_id=gone.id, actor=ACTOR)
         ad = services.ad_create(fields=fields(), actor=ACTOR)
         for day in (1, 2):
             traveller.move_to(NOON + day * 24 * HOUR)
-            services.ad_replace(ad_id=ad.pk, fields=fields(title=f"Day {day}"), actor=ACTOR)
+            services.ad_replace(ad_id=ad.id, fields=fields(title=f"Day {day}"), actor=ACTOR)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from adserver import services
 from adserver.models import Ad, AdChange
-from adserver.records import Actor
+from adserver.records import Actor, StoredAd
 from adserver.replica import Replica
 from tests.adserver.support import (
     ACTOR,
@@ -25,7 +25,7 @@ from tests.adserver.support import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Write = Callable[[list[Ad]], object]
+Write = Callable[[list[StoredAd]], object]
 _ENDED = fields(start_at=NOON - 2 * HOUR, end_at=NOON)
 _START = [
     fields(title="Live for everybody"),
@@ -36,14 +36,14 @@ _START = [
 CASES: dict[str, Write] = {
     "ad_create": lambda _: services.ad_create(fields=fields(age_start=18), actor=ACTOR),
     "ad_replace": lambda ads: services.ad_replace(
-        ad_id=ads[0].pk, fields=fields(title="Replaced", gender=("M",)), actor=ACTOR
+        ad_id=ads[0].id, fields=fields(title="Replaced", gender=("M",)), actor=ACTOR
     ),
     "ad_change": lambda ads: services.ad_change(
-        ad_id=ads[2].pk, change=lambda old: fields(title=old.title, country=("US",)), actor=ACTOR
+        ad_id=ads[2].id, change=lambda old: fields(title=old.title, country=("US",)), actor=ACTOR
     ),
-    "ad_delete": lambda ads: services.ad_delete(ad_id=ads[1].pk, actor=ACTOR),
+    "ad_delete": lambda ads: services.ad_delete(ad_id=ads[1].id, actor=ACTOR),
     "ads_delete": lambda ads: services.ads_delete(
-        ad_ids=[ads[0].pk, uuid4(), ads[2].pk], actor=ACTOR
+        ad_ids=[ads[0].id, uuid4(), ads[2].id], actor=ACTOR
     ),
     "ads_import": lambda _: services.ads_import(
         rows=[fields(title=f"Imported {n}") for n in range(30)], actor=ACTOR
@@ -51,11 +51,11 @@ CASES: dict[str, Write] = {
     "ads_import_all": lambda _: services.ads_import_all(
         rows=(fields(title=f"Imported {n}") for n in range(30)), actor=ACTOR
     ),
-    "ads_end_now": lambda ads: services.ads_end_now(ad_ids=[ad.pk for ad in ads], actor=ACTOR),
+    "ads_end_now": lambda ads: services.ads_end_now(ad_ids=[ad.id for ad in ads], actor=ACTOR),
     "ads_extend": lambda ads: services.ads_extend(
-        ad_ids=[ad.pk for ad in ads], by=timedelta(days=1), actor=ACTOR
+        ad_ids=[ad.id for ad in ads], by=timedelta(days=1), actor=ACTOR
     ),
-    "ads_duplicate": lambda ads: services.ads_duplicate(ad_ids=[ad.pk for ad in ads], actor=ACTOR),
+    "ads_duplicate": lambda ads: services.ads_duplicate(ad_ids=[ad.id for ad in ads], actor=ACTOR),
     "ads_close_ended": lambda _: services.ads_close_ended(actor=ACTOR),
 }
 
@@ -127,7 +127,7 @@ def test_every_write_leaves_a_gapless_log_with_its_actor(name: str) -> None:
     assert all(change.created_at == NOON for change in changes)
     newest = {change.ad_id: change for change in changes}
     for ad in Ad.objects.all():
-        assert ad.version == newest.pop(ad.pk).version
+        assert ad.version == newest.pop(ad.id).version
     assert {change.operation for change in newest.values()} <= {"delete"}
 
 
@@ -155,14 +155,14 @@ def test_a_trimmed_log_gives_a_late_replica_a_new_snapshot(clock: Clock, replica
     with following(clock) as late:
         ad = services.ad_create(fields=fields(), actor=ACTOR)
         for number in range(5):
-            services.ad_replace(ad_id=ad.pk, fields=fields(title=f"Title {number}"), actor=ACTOR)
+            services.ad_replace(ad_id=ad.id, fields=fields(title=f"Title {number}"), actor=ACTOR)
         replica.catch_up()
         assert services.changelog_trim(before=NOON + HOUR) == 5
         for one, gaps in ((late, 1), (replica, 0)):
             one.catch_up()
             assert one.gaps == gaps
             assert_equivalent(one.index, clock)
-        services.ad_delete(ad_id=ad.pk, actor=ACTOR)
+        services.ad_delete(ad_id=ad.id, actor=ACTOR)
         for one in (late, replica):
             one.catch_up()
             assert_equivalent(one.index, clock)

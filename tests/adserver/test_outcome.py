@@ -93,7 +93,7 @@ def test_a_commit_that_arrived_is_a_success(write, fields, lost_commit, monkeypa
     monkeypatch.setattr(services, "publish_version", published.append)
     lost_commit(arrives=True)
     ad = write(fields)
-    assert Ad.objects.get().pk == ad.pk
+    assert Ad.objects.get().id == ad.id
     assert published == [ad.version]
 
 

@@ -14,6 +14,7 @@ from adserver import services
 from adserver.hints import CHANNEL
 from adserver.index import CatalogIndex
 from adserver.models import Ad, AdChange
+from adserver.records import StoredAd
 from adserver.replica import Hints, Replica
 from adserver.selectors import Mark, latest_mark
 from runtime.pubsub import Subscriber
@@ -107,7 +108,7 @@ def test_a_hint_brings_it_long_before_the_timer(started: Started) -> None:
 
 
 def test_a_write_between_version_and_rows_is_in_neither(started: Started, monkeypatch) -> None:
-    written: list[Ad] = []
+    written: list[StoredAd] = []
 
     def then_write(connection: psycopg.Connection[Any]) -> Mark:
         mark = latest_mark(connection)
@@ -167,7 +168,7 @@ def test_an_entry_that_cannot_be_read(started: Started) -> None:
     AdChange.objects.create(
         version=2,
         operation="update",
-        ad_id=Ad.objects.get().pk,
+        ad_id=Ad.objects.get().id,
         ad={"not": "an ad"},
         actor_label="somebody with a database shell",
         created_at=NOON,
@@ -182,7 +183,7 @@ def test_a_database_that_went_back_in_time(started: Started) -> None:
     ads = services.ads_import(rows=[fields(title=f"Number {n}") for n in range(5)], actor=ACTOR)
     replica = started()
     wait_version(replica, 5)
-    lost = [ad.pk for ad in ads[2:]]
+    lost = [ad.id for ad in ads[2:]]
     Ad.objects.filter(pk__in=lost).delete()
     AdChange.objects.filter(ad_id__in=lost).delete()
     wait_version(replica, 2)
@@ -193,7 +194,7 @@ def test_a_database_that_went_back_and_has_passed_the_old_version_since() -> Non
     """A standby that lacks the last commits takes over, and is written to before anybody looks."""
     services.ads_import(rows=[fields(title=f"Number {n}") for n in range(5)], actor=ACTOR)
     with following(clock) as replica:
-        lost = [ad.pk for ad in Ad.objects.filter(version__gt=2)]
+        lost = [ad.id for ad in Ad.objects.filter(version__gt=2)]
         Ad.objects.filter(pk__in=lost).delete()
         AdChange.objects.filter(ad_id__in=lost).delete()
         for written in (3, 4):
@@ -231,7 +232,7 @@ def test_versions_are_in_the_order_of_the_commits_under_concurrent_writers(
             for number in range(15):
                 ad = services.ad_create(fields=fields(title=f"{writer} {number}"), actor=ACTOR)
                 if number % 3 == 0:
-                    services.ad_change(ad_id=ad.pk, change=lambda old: old, actor=ACTOR)
+                    services.ad_change(ad_id=ad.id, change=lambda old: old, actor=ACTOR)
         except Exception as error:  # noqa: BLE001 - told to the main thread
             errors.append(error)
         finally:

@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from uuid import uuid4
 
@@ -12,8 +12,8 @@ from django.db import connection, connections
 from msgspec.structs import replace
 
 from adserver import services
-from adserver.models import Ad, AdChange, record_of
-from adserver.records import AdFields, InvalidAdError, fields_of
+from adserver.models import Ad, AdChange, model_of, record_of, stored_of
+from adserver.records import AdFields, InvalidAdError, StoredAd, fields_of
 from adserver.selectors import ad_history
 from adserver.services import AdNotFoundError, TooManyRowsError
 from tests.adserver.support import ACTOR, HOUR, NOON, connect, fields
@@ -27,8 +27,8 @@ def _noon():
         yield
 
 
-def stored(ad: Ad) -> AdFields:
-    return fields_of(record_of(Ad.objects.get(pk=ad.pk)))
+def stored(ad: StoredAd) -> AdFields:
+    return fields_of(record_of(Ad.objects.get(pk=ad.id)))
 
 
 @pytest.mark.django_db
@@ -46,6 +46,54 @@ def test_an_ad_that_is_not_there(write) -> None:
     assert not AdChange.objects.exists()
 
 
+ODD = [
+    fields(
+        title="\"\\/'<&>\u2028 \U0001f375", content="\x01\t\r\n\x7f\u0085\ufeff%s $1 {} \\u0000"
+    ),
+    fields(content="\U0010ffff" * 2_000, country=("TW", "JP"), gender=("F", "M")),
+    fields(start_at=datetime.min.replace(tzinfo=UTC), end_at=datetime.max.replace(tzinfo=UTC)),
+    fields(start_at=NOON - 10 * US, end_at=NOON + US, age_start=100, platform=("web",)),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("odd", ODD)
+def test_what_the_services_give_is_what_stands_in_the_table(odd: AdFields) -> None:
+    def assert_stored(ad: StoredAd) -> None:
+        found = Ad.objects.get(pk=ad.id)
+        assert stored_of(found) == ad
+        assert {**vars(model_of(ad)), "_state": None} == {**vars(found), "_state": None}
+
+    seen: list[AdFields] = []
+
+    def change_to(wanted: AdFields) -> StoredAd:
+        def change(current: AdFields) -> AdFields:
+            seen.append(current)
+            return wanted
+
+        return services.ad_change(ad_id=created.id, change=change, actor=ACTOR)
+
+    created = services.ad_create(fields=odd, actor=ACTOR)
+    assert_stored(created)
+    steps = [
+        odd,
+        replace(odd, content=odd.content[::-1]),
+        replace(odd, age_end=100, country=("DE",)),
+        odd,
+    ]
+    for step in steps:
+        ad = change_to(step)
+        assert fields_of(ad.record) == step
+        assert_stored(ad)
+    # What a change begins with is what the one before left.
+    assert seen == [odd, *steps[:-1]]
+    assert_stored(services.ad_replace(ad_id=created.id, fields=fields(), actor=ACTOR))
+    for ad in services.ads_import(rows=[odd, fields()], actor=ACTOR):
+        assert_stored(ad)
+    for ad in services.ads_duplicate(ad_ids=[created.id], actor=ACTOR):
+        assert_stored(ad)
+
+
 @pytest.mark.django_db
 def test_a_change_that_raises_writes_nothing() -> None:
     ad = services.ad_create(fields=fields(), actor=ACTOR)
@@ -54,7 +102,7 @@ def test_a_change_that_raises_writes_nothing() -> None:
         raise InvalidAdError({"title": "is not nice"})
 
     with pytest.raises(InvalidAdError):
-        services.ad_change(ad_id=ad.pk, change=refuse, actor=ACTOR)
+        services.ad_change(ad_id=ad.id, change=refuse, actor=ACTOR)
     assert AdChange.objects.count() == 1
     assert stored(ad) == fields()
 
@@ -80,7 +128,7 @@ def test_end_now_ends_what_is_not_over() -> None:
         ],
         actor=ACTOR,
     )
-    ids = [live.pk, scheduled.pk, over.pk, uuid4()]
+    ids = [live.id, scheduled.id, over.id, uuid4()]
     assert services.ads_end_now(ad_ids=ids, actor=ACTOR) == 2
     assert stored(live) == fields(end_at=NOON)
     assert stored(scheduled) == fields(start_at=NOON - US, end_at=NOON)
@@ -95,7 +143,7 @@ def test_extend_counts_from_the_end_or_from_now() -> None:
         rows=[fields(), fields(end_at=NOON - US, start_at=NOON - HOUR)], actor=ACTOR
     )
     services.ads_close_ended(actor=ACTOR)
-    assert services.ads_extend(ad_ids=[live.pk, over.pk], by=HOUR, actor=ACTOR) == 2
+    assert services.ads_extend(ad_ids=[live.id, over.id], by=HOUR, actor=ACTOR) == 2
     assert stored(live).end_at == NOON + 2 * HOUR
     assert stored(over).end_at == NOON + HOUR
     assert Ad.objects.filter(closed_at__isnull=True).count() == 2
@@ -113,7 +161,7 @@ def test_extend_counts_from_the_end_or_from_now() -> None:
 def test_extend_refuses_what_cannot_be(by: timedelta, words: str) -> None:
     ad = services.ad_create(fields=fields(), actor=ACTOR)
     with pytest.raises(InvalidAdError, match=words):
-        services.ads_extend(ad_ids=[ad.pk], by=by, actor=ACTOR)
+        services.ads_extend(ad_ids=[ad.id], by=by, actor=ACTOR)
     assert AdChange.objects.count() == 1
 
 
@@ -123,8 +171,8 @@ def test_extend_refuses_what_cannot_be(by: timedelta, words: str) -> None:
 )
 def test_a_duplicate_says_so_within_the_title_s_length(title: str, copied: str) -> None:
     ad = services.ad_create(fields=fields(title=title, country=("TW",)), actor=ACTOR)
-    (copy,) = services.ads_duplicate(ad_ids=[ad.pk], actor=ACTOR)
-    assert copy.pk != ad.pk
+    (copy,) = services.ads_duplicate(ad_ids=[ad.id], actor=ACTOR)
+    assert copy.id != ad.id
     assert stored(copy) == replace(stored(ad), title=copied)
 
 
@@ -135,7 +183,7 @@ def test_closing_goes_batch_by_batch_in_the_order_of_the_ends(monkeypatch) -> No
     ads = services.ads_import(rows=rows, actor=ACTOR)
     assert [services.ads_close_ended(actor=ACTOR) for _ in range(3)] == [2, 1, 0]
     closings = AdChange.objects.filter(operation="close").values_list("ad_id", flat=True)
-    assert list(closings) == [ads[2].pk, ads[1].pk, ads[0].pk]
+    assert list(closings) == [ads[2].id, ads[1].id, ads[0].id]
     assert set(Ad.objects.exclude(closed_at=None).values_list("closed_at", flat=True)) == {NOON}
     assert stored(ads[0]) == rows[0]
 
@@ -143,9 +191,9 @@ def test_closing_goes_batch_by_batch_in_the_order_of_the_ends(monkeypatch) -> No
 @pytest.mark.django_db
 def test_the_history_tells_before_and_after() -> None:
     ad = services.ad_create(fields=fields(), actor=ACTOR)
-    services.ad_replace(ad_id=ad.pk, fields=fields(title="Another title"), actor=ACTOR)
-    services.ad_delete(ad_id=ad.pk, actor=ACTOR)
-    deleted, changed, created = ad_history(ad.pk)
+    services.ad_replace(ad_id=ad.id, fields=fields(title="Another title"), actor=ACTOR)
+    services.ad_delete(ad_id=ad.id, actor=ACTOR)
+    deleted, changed, created = ad_history(ad.id)
     assert [entry.operation for entry in (deleted, changed, created)] == [
         "delete",
         "update",
@@ -166,7 +214,7 @@ def test_two_who_change_different_fields_at_once_both_get_their_way() -> None:
         barrier.wait(60)
         try:
             services.ad_change(
-                ad_id=ad.pk, change=lambda old: replace(old, **{name: value}), actor=ACTOR
+                ad_id=ad.id, change=lambda old: replace(old, **{name: value}), actor=ACTOR
             )
         finally:
             connection.close()
@@ -208,7 +256,7 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(django_assert_num_
             ads = services.ads_import(rows=[fields()] * size, actor=ACTOR)
         # And the ads read, and deleted where they are copied anew.
         with django_assert_num_queries(7):
-            services.ads_extend(ad_ids=[ad.pk for ad in ads], by=HOUR, actor=ACTOR)
+            services.ads_extend(ad_ids=[ad.id for ad in ads], by=HOUR, actor=ACTOR)
 
 
 @pytest.mark.django_db(transaction=True)

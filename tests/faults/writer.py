@@ -108,7 +108,7 @@ def write(rng: random.Random) -> None:
         lambda: services.ads_duplicate(ad_ids=ids, actor=ACTOR),
         lambda: services.ads_import(rows=[fields, fields], actor=ACTOR),
         lambda: services.ads_end_now(
-            ad_ids=[services.ad_create(fields=fields, actor=ACTOR).pk], actor=ACTOR
+            ad_ids=[services.ad_create(fields=fields, actor=ACTOR).id], actor=ACTOR
         ),
         lambda: services.ad_delete(ad_id=ids[0], actor=ACTOR),
     ]
