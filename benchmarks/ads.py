@@ -15,7 +15,7 @@ from benchmarks.house import Catalog, mean_body_bytes, running, wait_ready
 from benchmarks.load import run_wrk
 from benchmarks.references import bare_asgi, bare_wsgi, nginx, published_meinheld
 from benchmarks.report import Result, Target
-from benchmarks.rounds import Series, alternate, measure, ratio
+from benchmarks.rounds import Series, alternate, back_and_forth, measure, ratio
 from benchmarks.servers import Server
 from benchmarks.writing import Writer
 from tests.support.stores import Stores
@@ -23,8 +23,11 @@ from tests.support.stores import Stores
 SCRIPT = "ads.lua"
 WRITES_PER_S = 100
 _CREATING_CLIENTS = 8
-# What a short run takes, and wrk to start and to report.
-_RUN_S, _START_S = 1, 0.5
+# A run differs from the next by an eighth however long it is, by how the system happens to lay four
+# busy threads on two cores: so runs are short and many.
+_RUN_S = 1
+# What wrk takes to start and to report.
+_START_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class AdsBenchmarks:
             self._catalogs[count] = Catalog(self._stores, self._directory, count=count)
         return self._catalogs[count]
 
+    @property
+    def _runs(self) -> int:
+        """So many short runs make up the rounds that were asked for."""
+        return self._effort.rounds * self._effort.duration_s // _RUN_S
+
     @cached_property
     def body_bytes(self) -> int:
         """Mean size of an answer at 1 000 ads; the references answer with as much."""
@@ -59,8 +67,7 @@ class AdsBenchmarks:
             return mean_body_bytes(server)
 
     def _alternate(self, *servers: Server) -> list[Series]:
-        effort = self._effort
-        return alternate(servers, script=SCRIPT, rounds=effort.rounds, duration_s=effort.duration_s)
+        return alternate(servers, script=SCRIPT, rounds=self._runs, duration_s=_RUN_S)
 
     def a1(self) -> Result:
         """The api pool at 1 000 ads, beside nginx and bare ASGI, and with one worker."""
@@ -122,11 +129,7 @@ class AdsBenchmarks:
         return Result("A3", "the same at size", series, targets, {"rss_bytes": memory})
 
     def a4(self) -> Result:
-        """A1 while ads are written, beside A1 and beside nginx under the same writes.
-
-        In runs of a second, as many as make up the usual time: a run differs from the next by an
-        eighth whatever its length, by how the system lays four busy threads on two cores.
-        """
+        """A1 while ads are written, beside A1 and beside nginx under the same writes."""
         catalog = self.catalog(1000)
         quiet, busy = Series("api, quiet"), Series(f"api, {WRITES_PER_S} writes/s")
         idle, disturbed = Series("nginx, quiet"), Series("nginx, under the same writes")
@@ -136,9 +139,8 @@ class AdsBenchmarks:
             Writer(catalog, port=ours.port, writes_per_s=WRITES_PER_S) as writer,
         ):
             runs = [(ours, quiet), (ours, busy), (constant, idle), (constant, disturbed)]
-            for number in range(self._effort.rounds * self._effort.duration_s):
-                # Back and forth, so that none always follows the same one.
-                for server, series in runs[:: -1 if number % 2 else 1]:
+            for number in range(self._runs):
+                for server, series in back_and_forth(runs, number):
                     written = series in (busy, disturbed)
                     with writer.writing(_RUN_S + _START_S) if written else nullcontext():
                         measure(server, series, script=SCRIPT, duration_s=_RUN_S, seed=number)

@@ -30,6 +30,9 @@ class Series:
         }
 
 
+Run = tuple[Server, Series]
+
+
 def ratio(ours: Series, reference: Series) -> float:
     """Median over the rounds of ours to the reference's requests per second."""
     pairs = zip(ours.loads, reference.loads, strict=True)
@@ -43,10 +46,16 @@ def alternate(
     series = [Series(server.name) for server in servers]
     for server in servers:
         run_wrk(server.url, script=script, duration_s=1)
+    runs = list(zip(servers, series, strict=True))
     for number in range(rounds):
-        for server, each in zip(servers, series, strict=True):
+        for server, each in back_and_forth(runs, number):
             measure(server, each, script=script, duration_s=duration_s, seed=number + 1)
     return series
+
+
+def back_and_forth(runs: Sequence[Run], number: int) -> Sequence[Run]:
+    """The order in the round of that number: none always follows the same one."""
+    return runs[:: -1 if number % 2 else 1]
 
 
 def measure(server: Server, series: Series, *, script: str, duration_s: int, seed: int) -> None:
