@@ -27,6 +27,7 @@ from adserver.records import (
     InvalidAdError,
     StoredAd,
     fields_of,
+    parse_record,
     render,
 )
 from adserver.selectors import trimmable_changes
@@ -92,7 +93,11 @@ class _Log:
 
     @property
     def ad(self) -> AdRecord:
-        """The ad as it stands under the lock. AdNotFoundError when there is none."""
+        """The ad as it stands under the lock, as `need_ad`."""
+        return parse_record(self.need_ad())
+
+    def need_ad(self) -> str:
+        """Its JSON. AdNotFoundError when there is none."""
         if self._ad is None:
             assert self._ad_id is not None
             raise AdNotFoundError(self._ad_id)
@@ -203,9 +208,10 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
     what `change` raises is raised, and nothing is written.
     """
     with _writing(actor, ad_id, one=True) as log:
-        before = fields_of(log.ad)
+        current = log.ad
+        before = fields_of(current)
         after = change(before)
-        ad = _refilled(log.ad, after, log)
+        ad = _refilled(current, after, log)
         text_only = replace(before, title=after.title, content=after.content) == after
         log.with_row(rewording(ad) if text_only else rewriting(ad))
     return ad
@@ -214,7 +220,8 @@ def ad_change(*, ad_id: UUID, change: Callable[[AdFields], AdFields], actor: Act
 def ad_delete(*, ad_id: UUID, actor: Actor) -> int:
     """Delete an ad; gives the catalog version without it. AdNotFoundError when there is none."""
     with _writing(actor, ad_id, one=True) as log:
-        log.with_row(dropping(log.ad.id))
+        log.need_ad()
+        log.with_row(dropping(ad_id))
         log.add_delete(ad_id)
     return log.version
 

@@ -1,7 +1,7 @@
 """Writes ads at a steady rate and measures when every worker shows them.
 
 A process of its own: `python -m benchmarks.writer PORT RATE`, on the catalog that the environment
-names. Each line that it reads says for how many seconds it writes; it answers with a line of JSON:
+names. A line begins the writing and the next one ends it; then it answers with a line of JSON:
 writes, the rate that was reached, and the times in milliseconds from a commit until all of several
 connections, spread over the workers, show it.
 """
@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from io import RawIOBase
+from select import select
 
 import django
 
@@ -57,7 +59,10 @@ class Watch:
         connection.sendall(_LOOK)
         answer, length = b"", 1
         while len(answer) < length:
-            answer += connection.recv(65_536)
+            more = connection.recv(65_536)
+            if not more:
+                raise ConnectionError("the pool ended a connection")
+            answer += more
             head, ended, _ = answer.partition(b"\r\n\r\n")
             length = len(head) + 4 + _number(_LENGTH, head) if ended else len(answer) + 1
         return _number(_VERSION, answer)
@@ -70,16 +75,13 @@ def _number(pattern: re.Pattern[bytes], answer: bytes) -> int:
     return int(found[1])
 
 
-def write(watch: Watch, change_one: Callable[[], int], rate: int, duration_s: float) -> Report:
-    """Change ads, one transaction each, `rate` times a second."""
+def write(watch: Watch, change_one: Callable[[], int], rate: int, lines: RawIOBase) -> Report:
+    """Change ads, one transaction each, `rate` times a second, until there is a line to read."""
     count, started_s = 0, time.monotonic()
     # Beside the writes, which go on meanwhile.
     with ThreadPoolExecutor(1) as follower:
         followed: list[Future[float]] = []
-        while (now_s := time.monotonic()) < started_s + duration_s:
-            due_s = started_s + count / rate
-            if now_s < due_s:
-                time.sleep(due_s - now_s)
+        while not _told_until(lines, started_s + count / rate):
             version = change_one()
             count += 1
             if count % FOLLOWED_EVERY == 0 and all(each.done() for each in followed):
@@ -87,6 +89,12 @@ def write(watch: Watch, change_one: Callable[[], int], rate: int, duration_s: fl
         reached = count / (time.monotonic() - started_s)
         visible_ms = [each.result() * 1000 for each in followed]
     return {"writes": count, "writes_per_s": round(reached, 1), "visible_ms": visible_ms}
+
+
+def _told_until(lines: RawIOBase, due_s: float) -> bool:
+    """Whether there is a line to read, now or at the latest then, by `time.monotonic`."""
+    readable, _, _ = select([lines], [], [], max(0.0, due_s - time.monotonic()))
+    return bool(readable)
 
 
 def changes() -> Callable[[], int]:
@@ -110,11 +118,14 @@ def changes() -> Callable[[], int]:
 
 
 def main(port: int, rate: int) -> None:
-    """Write as long as each line says."""
+    """Write between each line and the next."""
     django.setup()
     watch, change_one = Watch(port), changes()
-    for line in sys.stdin:
-        print(json.dumps(write(watch, change_one, rate, float(line))), flush=True)
+    # Without a buffer, in which `select` would not see a line.
+    with open(0, "rb", buffering=0) as lines:
+        while lines.readline():
+            print(json.dumps(write(watch, change_one, rate, lines)), flush=True)
+            lines.readline()
 
 
 if __name__ == "__main__":

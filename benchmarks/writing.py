@@ -6,49 +6,60 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from select import select
 from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.house import Catalog
 from benchmarks.servers import PYTHON, ROOT
 
-# It writes for so long before and after what it is measured beside.
-_MARGIN_S = 0.3
-_STOP_TIMEOUT_S = 20.0
+Report = dict[str, Any]
+
+# It writes for so long before the measurement begins.
+_AHEAD_S = 0.3
+# For its start, and for the slowest write to be seen by all workers.
+_ANSWER_TIMEOUT_S = 60.0
 
 
 class Writer:
-    """`benchmarks.writer` on a catalog, watching the pool on `port`; a context manager. `reports`
-    has what it said of each time that it wrote.
-    """
+    """`benchmarks.writer` on a catalog, watching the pool on `port`; a context manager."""
 
     def __init__(self, catalog: Catalog, *, port: int, writes_per_s: int) -> None:
-        self.reports: list[dict[str, Any]] = []
         self._command = [PYTHON, "-m", "benchmarks.writer", str(port), str(writes_per_s)]
         self._environment = {**os.environ, **catalog.environment(catalog.directory)}
 
     @contextmanager
-    def writing(self, duration_s: float) -> Iterator[None]:
-        """Beside what takes at most that long."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{duration_s + 2 * _MARGIN_S}\n")
-        self._process.stdin.flush()
-        time.sleep(_MARGIN_S)
+    def writing(self, reports: list[Report]) -> Iterator[None]:
+        """Beside what is done meanwhile; adds to `reports` what it says of it. RuntimeError when it
+        ends instead, or says nothing.
+        """
+        self._tell("write")
+        time.sleep(_AHEAD_S)
         yield
-        line = self._process.stdout.readline()
+        self._tell("enough")
+        reports.append(json.loads(self._answer()))
+
+    def _tell(self, word: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+
+    def _answer(self) -> str:
+        stdout = self._process.stdout
+        assert stdout is not None
+        readable, _, _ = select([stdout], [], [], _ANSWER_TIMEOUT_S)
+        line = stdout.readline() if readable else ""
         if not line:
             raise RuntimeError("the writer failed")
-        self.reports.append(json.loads(line))
+        return line
 
     def __enter__(self) -> Self:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             self._command, cwd=ROOT, env=self._environment, stdin=pipe, stdout=pipe, text=True
         )
-        with self.writing(0.0):
+        with self.writing([]):
             pass  # From now on it is warm.
-        self.reports.clear()
         return self
 
     def __exit__(
@@ -57,10 +68,5 @@ class Writer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.communicate()

@@ -85,7 +85,9 @@ class _Session:
 
     @classmethod
     def of(cls, psycopg_connection: psycopg.Connection[Any]) -> "_Session":
-        """The connection's own: it ends with it, and goes along when a pool lends it to others."""
+        """The connection's own, which goes along when a pool lends it to others. The two hold each
+        other: Python's collector frees them some time after the connection was closed.
+        """
         kept = vars(psycopg_connection)
         session: _Session | None = kept.get(cls._KEY)
         if session is None:
@@ -253,7 +255,7 @@ def _exchange(
     if preparing:
         _remember(session, message[:preparing], results)
     # What follows a failure was not tried, or says that the end failed as well.
-    if results[-1].status in _FAILURES:
+    if results and results[-1].status in _FAILURES:
         raise psycopg.errors.error_from_result(
             next(result for result in results if result.status == ExecStatus.FATAL_ERROR)
         )
@@ -262,6 +264,8 @@ def _exchange(
         if call.statement.has_row:
             adapt.set_pgresult(result)
             rows.append(adapt.load_row(0, tuple) if result.ntuples else None)
+    # It would be kept until the next one.
+    adapt.set_pgresult(None)
     return rows
 
 

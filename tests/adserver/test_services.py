@@ -1,5 +1,6 @@
 """What each write service promises beyond its entry in the log."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from adserver import services
 from adserver.models import Ad, AdChange, model_of, record_of, stored_of
-from adserver.records import AdFields, InvalidAdError, StoredAd, fields_of
+from adserver.records import AdFields, InvalidAdError, StoredAd, fields_of, render
 from adserver.selectors import ad_history
 from adserver.services import AdNotFoundError, TooManyRowsError
 from tests.adserver.support import ACTOR, HOUR, NOON, connect, fields
@@ -81,10 +82,16 @@ def test_what_the_services_give_is_what_stands_in_the_table(odd: AdFields) -> No
         replace(odd, age_end=100, country=("DE",)),
         odd,
     ]
-    for step in steps:
-        ad = change_to(step)
+    for later, step in enumerate(steps, start=1):
+        with time_machine.travel(NOON + later * HOUR, tick=False):
+            # Closed when its flight is over; a change opens it again.
+            services.ads_close_ended(actor=ACTOR)
+            ad = change_to(step)
         assert fields_of(ad.record) == step
+        assert (ad.record.created_at, ad.updated_at) == (NOON, NOON + later * HOUR)
+        assert ad.closed_at is None
         assert_stored(ad)
+        assert AdChange.objects.get(version=ad.version).ad == json.loads(render(ad.record))
     # What a change begins with is what the one before left.
     assert seen == [odd, *steps[:-1]]
     assert_stored(services.ad_replace(ad_id=created.id, fields=fields(), actor=ACTOR))
