@@ -1,6 +1,7 @@
 """`python -m benchmarks [A1 A2 …]`: runs them, prints tables, writes JSON; exit 1 on a miss."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -73,6 +74,8 @@ def _run(names: Sequence[str], effort: Effort, console: Console) -> list[Result]
 def main() -> int:
     """0 when every target was met, else 1."""
     arguments, console, on = _arguments(), Console(), machine()
+    # Told to stop, it stops the servers that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sizes = arguments.most_ads, arguments.most_users
     effort = Effort(arguments.rounds, arguments.seconds, *sizes)
     results = _run(arguments.names, effort, console)
