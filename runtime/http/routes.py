@@ -6,6 +6,7 @@ when what it was given is safe. A *later read* is the same without a body: it ne
 headers, or may have to wait.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -87,6 +88,8 @@ class WriteRoute:
 
 
 Route = ReadRoute | WriteRoute
+# What no parser reads as anything but itself: escapes and fragments are written with other bytes.
+_ITEM = re.compile(rb"[0-9A-Za-z._~-]+")
 
 
 class RouteTable:
@@ -144,7 +147,7 @@ class RouteTable:
         if route is None and self._items:
             place = path.rfind(b"/") + 1
             # What is written otherwise than it is meant is the framework's to read.
-            if place < len(path) and b"%" not in path:
+            if _ITEM.fullmatch(path, place):
                 route = self._items.get((method, path[:place]))
         return route
 
