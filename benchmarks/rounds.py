@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.load import Load, run_wrk
 from benchmarks.servers import Server
@@ -30,7 +30,7 @@ class Series:
         }
 
 
-Run = tuple[Server, Series]
+Run = TypeVar("Run")
 
 
 def ratio(ours: Series, reference: Series) -> float:

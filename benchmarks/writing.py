@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from select import select
-from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.house import Catalog
@@ -62,11 +61,6 @@ class Writer:
             pass  # From now on it is warm.
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._process.kill()
         self._process.communicate()
