@@ -37,9 +37,10 @@ class HotConnection(HttpToolsProtocol):
 
     At any time it is inside one message that is arriving (`_in_head`, `_in_body`) or between two,
     and it owes answers to those before: `_active`, the ASGI request being answered, then `_turns`.
-    It is `_quiet` when neither is the case and nothing else is in the way. While it only waits for
-    one write's answer and nothing else has happened since it was quiet, that turn is the `sole`
-    one. Once `_deaf`, it takes no more input.
+    It is `_quiet` when neither is the case and nothing else is in the way. A read that arrives
+    then is `_held` in the worker's round until this turn of the event loop ends. While it only
+    waits for one write's answer and nothing else has happened since it was quiet, that turn is the
+    `sole` one. Once `_deaf`, it takes no more input.
     """
 
     limits = Limits()
@@ -55,7 +56,9 @@ class HotConnection(HttpToolsProtocol):
         self.door = Door.of(
             server_state=server_state, app_state=app_state, limits=self.limits, loop=self.loop
         )
+        self._round = self.door.round
         self._quiet = not self.door.draining
+        self._held = False
         self._tick = self.door.tick
         # The message that is arriving.
         self._in_head = False
@@ -82,12 +85,14 @@ class HotConnection(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client may close its side first and still wait for what it is owed."""
+        self._round.finish()
         self._eof = self._deaf = True
         self._stir()
         return bool(self._turns)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left."""
+        self._round.finish()
         super().connection_lost(exc)
         self._stir()
         self._deaf = True

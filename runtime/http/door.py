@@ -17,6 +17,7 @@ from runtime.http.heads import Heads
 from runtime.http.limits import Limits
 from runtime.http.routes import ReadRoute, RouteTable
 from runtime.metrics import RoutePublisher
+from runtime.rounds import Round
 
 if TYPE_CHECKING:
     from runtime.http.connection import HotConnection
@@ -59,6 +60,7 @@ class Door:
         self.routes = routes
         self.limits = limits
         self.heads = Heads(server_state)
+        self.round = Round(loop)
         self.tick = 0
         self.draining = False
         # `GET <path>` -> route, for the shortcut that reads the request line itself.
@@ -146,6 +148,7 @@ class Door:
         """Begin to leave: next answers say so, and who does not ask within the grace is closed."""
         if self.draining:
             return
+        self.round.finish()
         self.draining = True
         self._loop.call_later(self.limits.farewell_s, self._dismiss)
 
@@ -161,12 +164,17 @@ class Door:
             self.publish()
 
     def _sweep(self) -> None:
-        self.tick += 1
-        for connection in self.connections():
-            connection.check(self.tick)
+        self.check()
         self.publish()
         if self._server_state.connections or not self.draining:
             self._loop.call_later(1.0, self._sweep)
+
+    def check(self) -> None:
+        """Let a second have passed, and end what has taken too long."""
+        self.round.finish()
+        self.tick += 1
+        for connection in self.connections():
+            connection.check(self.tick)
 
     def publish(self) -> None:
         """Bring metrics and uvicorn's own count up to date."""

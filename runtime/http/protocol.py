@@ -31,6 +31,7 @@ _BODY_TOO_LARGE = error_answer(413, "body: is too large")
 
 # Headers that make a request unusual: what they ask for is the plain server's business.
 _UNUSUAL = frozenset([b"expect", b"upgrade", b"transfer-encoding"])
+_FIRST_OF_GET = ord("G")
 # The bytes that the parser takes in a query, and hands on as they are: all visible ASCII but `#`.
 # `translate` leaves these alone and changes every other one.
 _PLAIN = bytes(b if 0x21 <= b <= 0x7E and b != 0x23 else b ^ 0x80 for b in range(256))
@@ -66,28 +67,43 @@ class FastPathProtocol(HotConnection):
         self._body: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
-        """Answer the usual request at once; give anything else to the parser."""
+        """Take a read between two requests into the round; see to anything else at once."""
+        if self._held:
+            self._round.finish()
         if self._quiet:
-            line, _, rest = data.partition(b" HTTP/1.1\r\n")
-            target, _, query = line.partition(b"?")
-            route = self._lines.get(target)
-            # What is left to check, once the headers are known, is that the parser would take
-            # the query.
-            if (
-                route is not None
-                and len(query) <= _QUERY_MOST_BYTES
-                and query.translate(_PLAIN) == query
-            ):
-                if isinstance(route, ReadRoute):
-                    if rest == self._block:
-                        self._answer_usual(route, route.handler, query)
-                        return
-                elif self._shortcut(route, query, rest):
-                    return
-        elif self.sole is not None:
-            self.sole = None
+            if data[0] == _FIRST_OF_GET:
+                self._quiet = False
+                self._held = True
+                self._round.take(self, data)
+            else:
+                # The batch that a write joins may leave within this very turn.
+                self.look(data)
+            return
+        self.sole = None
         if not self._deaf:
             self._feed(data)
+
+    def look(self, data: bytes) -> None:
+        """Answer the usual request at once; give anything else to the parser."""
+        self._held = False
+        self._quiet = True
+        line, _, rest = data.partition(b" HTTP/1.1\r\n")
+        target, _, query = line.partition(b"?")
+        route = self._lines.get(target)
+        # What is left to check, once the headers are known, is that the parser would take the
+        # query.
+        if (
+            route is not None
+            and len(query) <= _QUERY_MOST_BYTES
+            and query.translate(_PLAIN) == query
+        ):
+            if isinstance(route, ReadRoute):
+                if rest == self._block:
+                    self._answer_usual(route, route.handler, query)
+                    return
+            elif self._shortcut(route, query, rest):
+                return
+        self._feed(data)
 
     def _shortcut(self, route: WriteRoute, query: bytes, rest: bytes) -> bool:
         """Begin a request whose very headers were parsed before, between two requests like this
@@ -141,9 +157,9 @@ class FastPathProtocol(HotConnection):
             and headers is heads.usual_headers
             and self.server_state.default_headers is heads.usual_defaults
         ):
-            self.transport.write(b"%b%d\r\n\r\n%b" % (heads.usual, len(body), body))
+            self._round.send(self.transport, b"%b%d\r\n\r\n%b" % (heads.usual, len(body), body))
         else:
-            self.transport.write(heads.encode(answer, close=False))
+            self._round.send(self.transport, heads.encode(answer, close=False))
         duration_s = perf_counter() - started_s
         stats = route.stats
         # What `add` does first, without the call.

@@ -51,7 +51,7 @@ async def fast(pieces: list[bytes], pauses: list[int]):
     for number, piece in enumerate(pieces):
         if wire.closing:
             break
-        wire.receive(piece)
+        wire.receive_more(piece)
         for _ in range(pauses[number % len(pauses)] if pauses else 0):
             await asyncio.sleep(0)
     for _ in range(4):

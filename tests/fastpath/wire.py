@@ -7,6 +7,7 @@ from collections import deque
 import uvicorn
 from uvicorn.server import ServerState
 
+from runtime.http.connection import HotConnection
 from runtime.http.door import Door
 
 HIGH_WATER_BYTES = 65_536
@@ -21,7 +22,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.protocol = protocol
         self.reads = reads
-        self.sent = bytearray()
+        self._sent = bytearray()
         self.unread_bytes = 0
         self.most_unread_bytes = 0
         self.closing = False
@@ -44,7 +45,7 @@ class Wire(asyncio.Transport):
             self.late_writes += 1
             return
         self.writes += 1
-        self.sent += data
+        self._sent += data
         if not self.reads:
             self.unread_bytes += len(data)
             self.most_unread_bytes = max(self.most_unread_bytes, self.unread_bytes)
@@ -78,10 +79,26 @@ class Wire(asyncio.Transport):
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._deliver)
 
+    def end_turn(self) -> None:
+        """What the event loop does when it has read what there is."""
+        if isinstance(self.protocol, HotConnection):
+            self.protocol.door.round.finish()
+
+    @property
+    def sent(self) -> bytearray:
+        """All that the client gets, once this turn of the loop is over."""
+        self.end_turn()
+        return self._sent
+
     # What the client does.
 
     def receive(self, data: bytes) -> None:
         """The client sends; the bytes wait while the server does not read."""
+        self.receive_more(data)
+        self.end_turn()
+
+    def receive_more(self, data: bytes) -> None:
+        """The same, with more to come within this turn of the loop."""
         self._waiting.append(data)
         self._deliver()
 
