@@ -138,7 +138,7 @@ class _Log:
         else:
             return
         last = self.version
-        transaction.on_commit(lambda: publish_version(last))
+        self._within.once_committed(lambda: publish_version(last))
 
 
 @contextmanager

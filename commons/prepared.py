@@ -11,7 +11,7 @@ of PostgreSQL's, which had to read the values' text as SQL.
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import psycopg
 from django.db import (
     DEFAULT_DB_ALIAS,
-    Error,
     NotSupportedError,
     OperationalError,
     connections,
@@ -66,6 +65,8 @@ class Call(NamedTuple):
     values: Sequence[Any]
 
 
+# What was asked in one, and how many seconds it took.
+_Message = tuple[Sequence[Call], float]
 _BEGIN, _COMMIT, _FORGET_ALL = (Command(text) for text in (b"BEGIN", b"COMMIT", b"DEALLOCATE ALL"))
 _FAILURES = (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED)
 _PLACE = re.compile(r"%\((\w+)\)s")
@@ -115,26 +116,45 @@ class Transaction:
         """
         return _run(self._database, calls)
 
+    def once_committed(self, callback: Callable[[], object]) -> None:
+        """Call it when this is committed, at once if it is. To be asked for after the `last`."""
+        transaction.on_commit(callback)
+
 
 class _FewMessages(Transaction):
     """Begins with its first message. Django believes that every statement is by itself."""
 
     def __init__(self, database: BaseDatabaseWrapper) -> None:
         super().__init__(database)
-        self._begun = False
-        self._connection: Any = None
+        self._connection: psycopg.Connection[Any] | None = None
+        self._messages: list[_Message] = []
 
     def run(self, *calls: Call, last: bool = False) -> list[Any]:
-        database = self._database
-        if not self._begun:
-            self._begun = True
-            try:
-                return _run(database, calls, begin=True, commit=last)
-            finally:
-                self._connection = database.connection
-        if self._connection is None or database.connection is not self._connection:
+        database, first = self._database, not self._messages
+        if first:
+            self._connection = _ready(database)
+        elif database.connection is not self._connection:
             raise OperationalError("the connection was lost, and the transaction with it")
-        return _run(database, calls, commit=last)
+        started_s = time.perf_counter()
+        try:
+            return _ask(database, calls, begin=first, commit=last)
+        finally:
+            self._messages.append((calls, time.perf_counter() - started_s))
+
+    def once_committed(self, callback: Callable[[], object]) -> None:
+        callback()
+
+    def end(self) -> None:
+        """Roll back what was not committed. A connection that cannot is closed, as Django does."""
+        if self._messages:
+            _count(self._database, self._messages)
+        connection = self._database.connection
+        if connection is None or connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            return
+        try:
+            connection.rollback()
+        except psycopg.Error:
+            self._database.close()
 
 
 @contextmanager
@@ -144,33 +164,24 @@ def transacting(*, few: bool) -> Iterator[Transaction]:
     that one, and when anything is raised, nothing is done.
     """
     database = _database()
-    if not few or database.in_atomic_block or not database.get_autocommit():
+    if not few or database.in_atomic_block or not _commits_by_itself(database):
         with transaction.atomic():
             yield Transaction(database)
         return
+    within = _FewMessages(database)
     try:
-        yield _FewMessages(database)
+        yield within
     finally:
-        _end(database)
+        within.end()
+
+
+def _commits_by_itself(database: BaseDatabaseWrapper) -> bool:
+    return bool(database.autocommit if database.connection else database.get_autocommit())
 
 
 def _database() -> BaseDatabaseWrapper:
     """Django's connection, of which `django.db.connection` looks every attribute up anew."""
     return connections[DEFAULT_DB_ALIAS]
-
-
-def _end(database: BaseDatabaseWrapper) -> None:
-    """Roll back what was not committed. A connection that cannot is closed, as Django does."""
-    psycopg_connection = database.connection
-    if (
-        psycopg_connection is None
-        or psycopg_connection.pgconn.transaction_status == TransactionStatus.IDLE
-    ):
-        return
-    try:
-        psycopg_connection.rollback()
-    except psycopg.Error:
-        database.close()
 
 
 def fetch(named: Named, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -194,39 +205,53 @@ def find(named: Named, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
     return found
 
 
-def _run(
+def _run(database: BaseDatabaseWrapper, calls: Sequence[Call]) -> list[Any]:
+    _ready(database)
+    started_s = time.perf_counter()
+    try:
+        return _ask(database, calls)
+    finally:
+        _count(database, [(calls, time.perf_counter() - started_s)])
+
+
+def _ready(database: BaseDatabaseWrapper) -> psycopg.Connection[Any]:
+    """The connection, as Django's cursors begin."""
+    database.close_if_health_check_failed()
+    database.ensure_connection()
+    database.validate_no_broken_transaction()
+    connection: psycopg.Connection[Any] = database.connection
+    return connection
+
+
+def _ask(
     database: BaseDatabaseWrapper,
     calls: Sequence[Call],
     *,
     begin: bool = False,
     commit: bool = False,
 ) -> list[Any]:
-    # As Django's cursors begin.
-    database.close_if_health_check_failed()
-    database.ensure_connection()
-    database.validate_no_broken_transaction()
-    started_s = time.perf_counter()
+    """One message and its rows, with Django's errors, which are counted."""
     try:
-        with database.wrap_database_errors:
-            return _exchange(database.connection, calls, begin, commit)
-    except Error as error:
-        kind = type(error.__cause__ or error).__name__
-        errors_total.labels(database.alias, database.vendor, kind).inc()
-        if isinstance(error, NotSupportedError):
+        return _exchange(database.connection, calls, begin, commit)
+    except psycopg.Error as error:
+        errors_total.labels(database.alias, database.vendor, type(error).__name__).inc()
+        if isinstance(error, psycopg.errors.NotSupportedError):
             _Session.of(database.connection).prepared = None
-        raise
-    finally:
-        _count(database, calls, time.perf_counter() - started_s)
+        with database.wrap_database_errors:
+            raise
 
 
-def _count(database: BaseDatabaseWrapper, calls: Sequence[Call], duration_s: float) -> None:
-    """What Django's cursor would have counted and logged."""
-    messages, seconds = _counters(database.alias, database.vendor)
-    messages.inc()
-    seconds.observe(duration_s)
+def _count(database: BaseDatabaseWrapper, messages: Sequence[_Message]) -> None:
+    """What Django's cursors would have counted and logged; those of a transaction have one duration
+    together.
+    """
+    executed, seconds = _counters(database.alias, database.vendor)
+    executed.inc(len(messages))
+    seconds.observe(sum([taken_s for _, taken_s in messages]))
     if database.queries_logged:
-        sql = "; ".join(call.statement.sql for call in calls)
-        database.queries_log.append({"sql": sql, "time": f"{duration_s:.3f}"})
+        for calls, taken_s in messages:
+            sql = "; ".join(call.statement.sql for call in calls)
+            database.queries_log.append({"sql": sql, "time": f"{taken_s:.3f}"})
 
 
 @cache
@@ -284,13 +309,14 @@ def _remember(session: _Session, preparing: Sequence[Command], results: Sequence
 def _preparing(session: _Session, calls: Iterable[Call]) -> list[Command]:
     """What a message with those calls begins with on this connection."""
     known = session.prepared
-    if known and all(call.statement.name in known for call in calls):
-        return []
-    new = {each.name: each.sql for each, _ in calls if not known or each.name not in known}
-    forget = [_FORGET_ALL] if known is None else []
-    return forget + [
-        Command(f"PREPARE {name} AS {sql}".encode(), name=name) for name, sql in new.items()
-    ]
+    new: dict[str, str] = {}
+    for (name, sql, _), _ in calls:
+        if known is None or name not in known:
+            new[name] = sql
+    preparing = [_FORGET_ALL] if known is None else []
+    for name, sql in new.items():
+        preparing.append(Command(f"PREPARE {name} AS {sql}".encode(), name=name))
+    return preparing
 
 
 @cache
