@@ -122,22 +122,29 @@ class Transaction:
 
 
 class _FewMessages(Transaction):
-    """Begins with its first message. Django believes that every statement is by itself."""
+    """Begins with its first message, and ends with the first that fails. Django believes that every
+    statement is by itself.
+    """
 
     def __init__(self, database: BaseDatabaseWrapper) -> None:
         super().__init__(database)
+        self._begun = False
         self._connection: psycopg.Connection[Any] | None = None
         self._messages: list[_Message] = []
 
     def run(self, *calls: Call, last: bool = False) -> list[Any]:
-        database, first = self._database, not self._messages
-        if first:
+        database, begin = self._database, not self._begun
+        if begin:
+            self._begun = True
             self._connection = _ready(database)
-        elif database.connection is not self._connection:
-            raise OperationalError("the connection was lost, and the transaction with it")
+        elif self._connection is None or database.connection is not self._connection:
+            raise OperationalError("the transaction has failed, or its connection was lost")
         started_s = time.perf_counter()
         try:
-            return _ask(database, calls, begin=first, commit=last)
+            return _ask(database, calls, begin=begin, commit=last)
+        except BaseException:
+            self._connection = None
+            raise
         finally:
             self._messages.append((calls, time.perf_counter() - started_s))
 
@@ -146,15 +153,14 @@ class _FewMessages(Transaction):
 
     def end(self) -> None:
         """Roll back what was not committed. A connection that cannot is closed, as Django does."""
+        connection = self._database.connection
+        if connection and connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            try:
+                connection.rollback()
+            except psycopg.Error:
+                self._database.close()
         if self._messages:
             _count(self._database, self._messages)
-        connection = self._database.connection
-        if connection is None or connection.pgconn.transaction_status == TransactionStatus.IDLE:
-            return
-        try:
-            connection.rollback()
-        except psycopg.Error:
-            self._database.close()
 
 
 @contextmanager

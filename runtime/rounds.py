@@ -72,14 +72,14 @@ class Round:
             self._look(arrived[begin : begin + _PHASE_MOST])
             self._write()
 
-    # One connection's trouble is not the others'.
+    # One connection's trouble is not the others', whatever it is: the event loop itself sees it so.
 
     def _look(self, arrived: list[tuple[Participant, bytes]]) -> None:
         self._looking = True
         for connection, data in arrived:
             try:
                 connection.look(data)
-            except Exception:
+            except BaseException:
                 log.exception("Exception while input was looked at: the connection ends")
                 connection.transport.abort()
         self._looking = False
@@ -89,6 +89,6 @@ class Round:
         for transport, data in ready:
             try:
                 transport.write(data)
-            except Exception:
+            except BaseException:
                 log.exception("Exception while an answer was written: the connection ends")
                 transport.abort()

@@ -153,6 +153,7 @@ class Door:
         self._loop.call_later(self.limits.farewell_s, self._dismiss)
 
     def _dismiss(self) -> None:
+        self.round.finish()
         for connection in self.connections():
             connection.dismiss()
         if self._server_state.connections:

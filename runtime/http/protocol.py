@@ -39,6 +39,8 @@ _QUERY_MOST_BYTES = 8_192
 # Header blocks longer than this are not remembered, nor are more than a few of one connection.
 _BLOCK_MOST_BYTES = 1_024
 _LESSONS_MOST = 16
+# Nothing longer can be answered without the parser, and what is held takes memory.
+_HELD_MOST_BYTES = _QUERY_MOST_BYTES + 2 * _BLOCK_MOST_BYTES
 
 
 class FastPathProtocol(HotConnection):
@@ -71,7 +73,7 @@ class FastPathProtocol(HotConnection):
         if self._held:
             self._round.finish()
         if self._quiet:
-            if data[0] == _FIRST_OF_GET:
+            if data[0] == _FIRST_OF_GET and len(data) <= _HELD_MOST_BYTES:
                 self._quiet = False
                 self._held = True
                 self._round.take(self, data)

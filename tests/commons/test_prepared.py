@@ -345,6 +345,60 @@ def test_much_goes_both_ways(transactional_db):
     assert [(len(text), count) for text, count in rows] == [(size, size)] * 3
 
 
+def test_a_transaction_that_failed_does_not_go_on(noted, monkeypatch):
+    def swallows(first: Call) -> None:
+        with transacting(few=True) as within:
+            with suppress(Exception):
+                within.run(first)
+            within.run(GOOD, last=True)
+
+    for bad in (BAD, Call(NOTE, [object(), []])):
+        with pytest.raises(OperationalError):
+            swallows(bad)
+        assert not is_open()
+
+    def away(database) -> None:
+        monkeypatch.undo()
+        raise OperationalError("PostgreSQL is away")
+
+    monkeypatch.setattr("commons.prepared._ready", away)
+    with pytest.raises(OperationalError):
+        swallows(GOOD)
+    assert run(Call(COUNT, [])) == [(0,)]
+
+
+def test_what_waits_for_the_commit_is_called_after_it(noted):
+    called: list[int] = []
+
+    def note() -> None:
+        with transacting(few=True) as within:
+            within.run(GOOD, last=True)
+            within.once_committed(lambda: called.append(len(called)))
+
+    note()
+    assert called == [0]
+    with transaction.atomic():
+        note()
+        assert called == [0]
+    assert called == [0, 1]
+    with suppress(LookupError), transaction.atomic():
+        note()
+        raise LookupError
+    assert called == [0, 1]
+
+
+def test_django_counts_the_messages_of_a_transaction(noted, django_assert_num_queries):
+    def samples() -> list[float]:
+        names = ("django_db_execute_total", "django_db_query_duration_seconds_count")
+        return [REGISTRY.get_sample_value(name, LABELS) or 0 for name in names]
+
+    before = samples()
+    with django_assert_num_queries(2) as counted:
+        transact([GOOD], [GOOD])
+    assert [float(each["time"]) >= 0 for each in counted.captured_queries] == [True, True]
+    assert samples() == [before[0] + 2, before[1] + 1], "one duration"
+
+
 def test_a_transaction_whose_begin_failed_does_not_go_on_over_another_connection(noted):
     def swallows() -> None:
         with transacting(few=True) as within:

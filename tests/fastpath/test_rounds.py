@@ -14,11 +14,20 @@ from tests.fastpath.test_order import Shelf
 class Log:
     """What happened, in order; it takes part in rounds as connection and transport."""
 
-    def __init__(self, events: list[str], name: str, rounds: Round, *, broken: str = "") -> None:
+    def __init__(
+        self,
+        events: list[str],
+        name: str,
+        rounds: Round,
+        *,
+        broken: str = "",
+        error: type[BaseException] = ZeroDivisionError,
+    ) -> None:
         self._events = events
         self._name = name
         self._rounds = rounds
         self._broken = broken
+        self._error = error
         self.transport = self
 
     def look(self, data: bytes) -> None:
@@ -34,7 +43,7 @@ class Log:
     def _happens(self, event: str) -> None:
         self._events.append(f"{event} {self._name}")
         if event == self._broken:
-            raise ZeroDivisionError
+            raise self._error
 
 
 @on_bench
@@ -79,13 +88,15 @@ async def test_an_answer_outside_a_round_leaves_at_once():
     assert len(events) == 8
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
 @pytest.mark.parametrize("broken", ["look", "write"])
 @on_bench
-async def test_one_that_breaks_ends_alone(broken):
+async def test_one_that_breaks_ends_alone(broken, error):
     events: list[str] = []
     rounds = Round(asyncio.get_running_loop())
     for name in "abc":
-        rounds.take(Log(events, name, rounds, broken=broken if name == "b" else ""), b"x")
+        one = Log(events, name, rounds, broken=broken if name == "b" else "", error=error)
+        rounds.take(one, b"x")
     await asyncio.sleep(0)
     assert [each for each in events if each.startswith("write")][-1] == "write c"
     assert "write a" in events
@@ -166,6 +177,18 @@ async def test_a_request_that_arrived_before_the_client_left_is_looked_at():
     wire.protocol.connection_lost(None)
     assert asked == [b"1"]
     assert not wire.protocol._turns, "and nobody waits for the answer"
+
+
+@on_bench
+async def test_what_is_too_long_for_a_usual_read_is_not_held():
+    bench = fast_bench()
+    wire = bench.connect()
+    wire.receive(HOT)
+    for length, held in ((8_000, True), (20_000, False), (200_000, False)):
+        wire.receive_more(HOT.replace(b"a=1", b"x" * length))
+        assert wire.protocol._held is held
+        await bench.settle()
+    assert statuses(wire) == [200, 200, 200, 431]
 
 
 @on_bench
