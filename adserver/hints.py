@@ -7,8 +7,8 @@ from django.conf import settings
 from runtime.pubsub import PacedPublisher, Publisher
 
 CHANNEL = "adserver:version"
-# Under a stream of writes replicas look less often than that.
-_PACE_S = 0.1
+# Replicas look no more often than that, see `adserver.replica`.
+_PACE_S = 0.2
 
 
 @cache
