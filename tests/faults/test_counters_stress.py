@@ -15,8 +15,6 @@ pytestmark = pytest.mark.xdist_group("faults")
 
 TICKS, PER_TICK, TICK_S = 500, 10, 0.01
 BEHIND_MOST_S = 10.0
-
-
 REQUEST = b"POST /increment HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
 
 
