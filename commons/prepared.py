@@ -170,7 +170,7 @@ def transacting(*, few: bool) -> Iterator[Transaction]:
     that one, and when anything is raised, nothing is done.
     """
     database = _database()
-    if not few or database.in_atomic_block or not _commits_by_itself(database):
+    if not few or database.in_atomic_block or not database.get_autocommit():
         with transaction.atomic():
             yield Transaction(database)
         return
@@ -179,10 +179,6 @@ def transacting(*, few: bool) -> Iterator[Transaction]:
         yield within
     finally:
         within.end()
-
-
-def _commits_by_itself(database: BaseDatabaseWrapper) -> bool:
-    return bool(database.autocommit if database.connection else database.get_autocommit())
 
 
 def _database() -> BaseDatabaseWrapper:
