@@ -54,6 +54,8 @@ CLOSE_BATCH = 1_000
 # A write that has stood in line for so long behind others gives up, rather than let a long import
 # take every connection and thread of the api.
 LOCK_WAIT_MS = 10_000
+# A writer that stands still with the lock, as on a frozen host, loses it: all others wait for it.
+STALL_MS = 15_000
 Operation = AdChange.Operation
 
 
@@ -166,7 +168,9 @@ def _writing(actor: Actor, ad_id: UUID | None = None, *, one: bool = False) -> I
 
 def _open(within: Transaction, ad_id: UUID | None) -> Opened:
     try:
-        return open_catalog(within, ad_id, lock=CATALOG_LOCK, wait_ms=LOCK_WAIT_MS)
+        return open_catalog(
+            within, ad_id, lock=CATALOG_LOCK, wait_ms=LOCK_WAIT_MS, stall_ms=STALL_MS
+        )
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise CatalogBusyError from error

@@ -39,7 +39,7 @@ _TAKE_LOCK = Statement(
     "adserver_lock",
     """
     SELECT pg_current_xact_id()::text, set_config('lock_timeout', $1, true),
-           pg_advisory_xact_lock($2)
+           set_config('idle_in_transaction_session_timeout', $2, true), pg_advisory_xact_lock($3)
     """,
     has_row=True,
 )
@@ -91,13 +91,16 @@ class Opened(NamedTuple):
     ad: str | None
 
 
-def open_catalog(within: Transaction, ad_id: UUID | None, *, lock: int, wait_ms: int) -> Opened:
+def open_catalog(
+    within: Transaction, ad_id: UUID | None, *, lock: int, wait_ms: int, stall_ms: int
+) -> Opened:
     """Take the catalog's lock for this transaction, and read what a write starts from. Raises what
-    Django raises when the lock is not to be had in time.
+    Django raises when the lock is not to be had in `wait_ms`. A transaction that then says nothing
+    for `stall_ms` is ended by PostgreSQL, and its connection with it.
     """
     # Two statements: each sees what was committed when it began, so the second all of it.
     (xid, *_), (version, ad) = within.run(
-        Call(_TAKE_LOCK, [f"{wait_ms}ms", lock]), Call(_READ, [ad_id])
+        Call(_TAKE_LOCK, [f"{wait_ms}ms", f"{stall_ms}ms", lock]), Call(_READ, [ad_id])
     )
     return Opened(xid, version, ad)
 

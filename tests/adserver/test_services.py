@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 import time_machine
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from msgspec.structs import replace
 
 from adserver import services
@@ -252,6 +252,36 @@ def test_a_write_gives_up_behind_one_that_takes_too_long(monkeypatch) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SHOW lock_timeout")
         assert cursor.fetchone() == ("0",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_writer_that_stands_still_loses_the_lock(monkeypatch) -> None:
+    ad = services.ad_create(fields=fields(), actor=ACTOR)
+    monkeypatch.setattr(services, "STALL_MS", 200)
+    begun, over = threading.Event(), threading.Event()
+
+    def stand_still(now: AdFields) -> AdFields:
+        begun.set()
+        assert over.wait(30)
+        return replace(now, title="Too late for this")
+
+    def write() -> None:
+        try:
+            with pytest.raises(OperationalError):
+                services.ad_change(ad_id=ad.id, change=stand_still, actor=ACTOR)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        writer = threads.submit(write)
+        try:
+            assert begun.wait(30)
+            assert services.ad_create(fields=fields(), actor=ACTOR).version == 2
+        finally:
+            over.set()
+        writer.result()
+    assert stored(ad).title == ad.record.title
+    assert AdChange.objects.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
