@@ -92,7 +92,7 @@ class Ingest:
         table.write(b"POST", b"/increment/batch", protect(increments.batch))
         totals = TotalsDoor(_read_totals, self._readers.hand_over)
         table.later(b"GET", b"/counters", totals.totals)
-        table.items(b"GET", b"/counters/", b"{key}", totals.total)
+        table.items(b"GET", b"/counters/<str:key>", totals.total)
         self.measurements.add_routes(table, self._guard)
 
     async def start(self) -> None:

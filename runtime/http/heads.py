@@ -9,6 +9,8 @@ from uvicorn.server import ServerState
 
 from runtime.http.answer import Answer, Headers
 
+_NO_CONTENT = 204
+
 
 class Heads:
     """Heads as this server writes them, date included."""
@@ -29,6 +31,9 @@ class Heads:
         if status == 200 and not close:
             return b"%b%d\r\n\r\n%b" % (self._usual_head(headers), len(body), body)
         head = self._head(status, headers, close=close)
+        if status == _NO_CONTENT:
+            # It has no body, and so neither a type nor a length.
+            return head + b"\r\n"
         return b"%b%d\r\n\r\n%b" % (head, len(body), body)
 
     def _usual_head(self, headers: Headers) -> bytes:
@@ -44,9 +49,10 @@ class Heads:
             lines += (name, b": ", value, b"\r\n")
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
-        if not any(name == b"content-type" for name, _ in headers):
-            lines.append(b"content-type: application/json\r\n")
         if close:
             lines.append(b"connection: close\r\n")
-        lines.append(b"content-length: ")
+        if status != _NO_CONTENT:
+            if not any(name == b"content-type" for name, _ in headers):
+                lines.append(b"content-type: application/json\r\n")
+            lines.append(b"content-length: ")
         return b"".join(lines)

@@ -21,7 +21,7 @@ from runtime.http.answer import Answer
 from runtime.http.connection import HotConnection
 from runtime.http.door import Lesson
 from runtime.http.errors import error_answer
-from runtime.http.routes import HotRequest, ReadRoute, Route, WriteRoute
+from runtime.http.routes import HotRequest, ReadRoute, Route, WriteRoute, item_of
 from runtime.http.stats import FIRST_BOUND_S
 from runtime.http.turns import INTERNAL_ERROR, ReadTurn
 
@@ -290,7 +290,7 @@ class FastPathProtocol(HotConnection):
             or len(query) > _QUERY_MOST_BYTES
             or query.translate(_PLAIN) != query
             or self.parser.get_http_version() != "1.1"
-            or route.takes_body == (self._declared_bytes is None)
+            or (self._declared_bytes is None if route.takes_body else self._declared_bytes)
             or (route.usual is not None and not route.usual(query, self.headers))
         ):
             return None
@@ -331,7 +331,7 @@ class FastPathProtocol(HotConnection):
         elif isinstance(route, WriteRoute):
             body, self._body = b"".join(self._body), []
             client = self.client[0] if self.client else ""
-            item = self.url.partition(b"?")[0].rpartition(b"/")[2]
+            item = item_of(self.url.partition(b"?")[0])
             self._enqueue_write(route, HotRequest(self._query, body, self.headers, client, item))
         elif self._turns or self._blocked():
             self._turns.append(ReadTurn(route, self._query, self._last))

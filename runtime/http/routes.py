@@ -8,7 +8,7 @@ headers, or may have to wait.
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from runtime.http.answer import Answer
 from runtime.http.stats import RouteStats
@@ -88,8 +88,23 @@ class WriteRoute:
 
 
 Route = ReadRoute | WriteRoute
+Key = TypeVar("Key", bound=tuple[bytes, ...])
 # What no parser reads as anything but itself: escapes and fragments are written with other bytes.
 _ITEM = re.compile(rb"[0-9A-Za-z._~-]+")
+_ITEMS = re.compile(rb"(.*/)<[^<>]*>(/?)")
+
+
+def _split(path: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before a path's last segment, that segment, and the slash behind it, if any."""
+    slash = path[-1:] if path.endswith(b"/") else b""
+    end = len(path) - len(slash)
+    place = path.rfind(b"/", 0, end) + 1
+    return path[:place], path[place:end], slash
+
+
+def item_of(path: bytes) -> bytes:
+    """The last segment of a raw path, whether or not a slash stands behind it."""
+    return _split(path)[1]
 
 
 class RouteTable:
@@ -97,7 +112,7 @@ class RouteTable:
 
     def __init__(self) -> None:
         self._routes: dict[tuple[bytes, bytes], Route] = {}
-        self._items: dict[tuple[bytes, bytes], Route] = {}
+        self._items: dict[tuple[bytes, bytes, bytes], Route] = {}
 
     def read(self, method: bytes, path: bytes, handler: HotRead) -> None:
         """Add a read; ValueError if the route is taken or not written as it arrives."""
@@ -121,34 +136,44 @@ class RouteTable:
         """
         self._add(WriteRoute(method, path, handler, takes_body=False, at_once=at_once))
 
-    def items(self, method: bytes, path: bytes, name: bytes, handler: HotWrite) -> None:
-        """Add a later read of each item below `path`, which ends in a slash; metrics call them all
-        by `name`. ValueError as above.
+    def items(
+        self,
+        method: bytes,
+        path: bytes,
+        handler: HotWrite,
+        *,
+        takes_body: bool = False,
+        usual: Usual | None = None,
+    ) -> None:
+        """Add a later read, or with `takes_body` a durable write, of each item; of `usual` requests
+        only if that is given. In `path` the last segment is `<a name>`, and metrics call all items
+        by it. ValueError as above, and for a path without such a segment.
         """
-        route = WriteRoute(method, path + name, handler, takes_body=False)
-        self._put(self._items, (method, path), route)
+        pattern = _ITEMS.fullmatch(path)
+        if pattern is None:
+            raise ValueError(f"{path!r} does not say which segment is the item")
+        route = WriteRoute(method, path, handler, takes_body=takes_body, usual=usual)
+        before, slash = pattern.groups()
+        self._put(self._items, (method, before, slash), route)
 
     def _add(self, route: Route) -> None:
         self._put(self._routes, (route.method, route.path), route)
 
-    def _put(
-        self, routes: dict[tuple[bytes, bytes], Route], key: tuple[bytes, bytes], route: Route
-    ) -> None:
-        _, path = key
+    def _put(self, routes: dict[Key, Route], key: Key, route: Route) -> None:
         if key in routes:
             raise ValueError(f"{key!r} is added twice")
-        if not path.startswith(b"/") or any(byte in path for byte in b"?#% "):
-            raise ValueError(f"{path!r} cannot be matched as it arrives")
+        if not key[1].startswith(b"/") or any(byte in key[1] for byte in b"?#% "):
+            raise ValueError(f"{route.path!r} cannot be matched as it arrives")
         routes[key] = route
 
     def find(self, method: bytes, path: bytes) -> Route | None:
         """The route of this method and raw path."""
         route = self._routes.get((method, path))
         if route is None and self._items:
-            place = path.rfind(b"/") + 1
+            before, item, slash = _split(path)
             # What is written otherwise than it is meant is the framework's to read.
-            if _ITEM.fullmatch(path, place):
-                route = self._items.get((method, path[:place]))
+            if _ITEM.fullmatch(item):
+                route = self._items.get((method, before, slash))
         return route
 
     def exact(self) -> Iterator[Route]:

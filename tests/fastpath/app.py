@@ -62,8 +62,11 @@ def _bearer_is(token: bytes) -> Answer:
 
 
 def thing(request: HotRequest, reply: Reply) -> None:
-    """A later read of the item that the path ends in."""
-    answer = Answer(200, json.dumps({"thing": request.item.decode("latin-1")}).encode())
+    """A later read of the item that the path ends in, or a durable write of it."""
+    told = {"thing": request.item.decode("latin-1"), "body": request.body.decode("latin-1")}
+    answer = Answer(200, json.dumps(told).encode())
+    if request.item == b"gone":
+        answer = Answer(204, b"", HEADERS)
     _later(request.query.count(b"later"), reply, answer)
 
 
@@ -83,7 +86,9 @@ def table() -> RouteTable:
     routes.write(b"POST", b"/choosy", save, usual=is_usual)
     routes.later(b"GET", b"/me", whoami)
     routes.later(b"GET", b"/bearer", bearer, at_once=bearer_at_once)
-    routes.items(b"GET", b"/things/", b"{name}", thing)
+    routes.items(b"GET", b"/things/<name>", thing)
+    routes.items(b"PUT", b"/things/<name>/", thing, takes_body=True)
+    routes.items(b"DELETE", b"/things/<name>/", thing, usual=is_usual)
     return routes
 
 
@@ -100,11 +105,10 @@ class App:
             return
         body = await read_body(receive)
         status, content, extra = await self._answer(scope, body)
-        headers = [
-            *extra,
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(content)),
-        ]
+        headers = list(extra)
+        if status != 204:
+            length = b"%d" % len(content)
+            headers += [(b"content-type", b"application/json"), (b"content-length", length)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
@@ -123,7 +127,7 @@ class App:
         unusual = route and route.usual and not is_usual(scope["query_string"], scope["headers"])
         if isinstance(route, WriteRoute) and not unusual:
             future = asyncio.get_running_loop().create_future()
-            item = scope["raw_path"].rpartition(b"/")[2]
+            item = scope["raw_path"].removesuffix(b"/").rpartition(b"/")[2]
             request = HotRequest(scope["query_string"], body, scope["headers"], "", item)
             route.handler(request, future.set_result)
             answer: Answer = await future

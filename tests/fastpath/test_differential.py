@@ -68,10 +68,11 @@ def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
     return [stream[a:b] for a, b in itertools.pairwise(places)]
 
 
-METHODS = st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
+ALL_METHODS = ["POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT"]
+METHODS = st.sampled_from(["GET"] * 3 + ALL_METHODS)
 PATHS = st.sampled_from(
     "/hot /hot /hot /save /me /things/a /slow /no /h%6ft //hot /hot/ * http://a/hot /hot;a /broken"
-    " a: /things/ /things/%61 /things/a/b".split()
+    " a: /things/ /things/%61 /things/a/b /things/a/ /things/gone/ /things//".split()
 )
 ALL_QUERIES = ["", "?", "?a=1", "?bad", "?a=1&b=%20", "?a?b", "?a#b", "#?a", "?é", "? a"]
 ALL_VERSIONS = ["1.1", "1.0", "0.9", "2.0", "1.2", "1.1 ", "11"]
@@ -129,7 +130,7 @@ def loose_requests(draw) -> bytes:
 def right_requests(draw) -> bytes:
     """What decent clients send."""
     close = draw(st.sampled_from(["", "", "", "", "Connection: close\r\n"]))
-    kind = draw(st.integers(0, 8))
+    kind = draw(st.integers(0, 9))
     query = draw(st.sampled_from(["", "?", "?a=1", "?a=1&b=%20", "?bad=1"]))
     if kind <= 2:
         return f"GET /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
@@ -160,16 +161,26 @@ def right_requests(draw) -> bytes:
         cookie = draw(st.sampled_from(["", "Cookie: a=b\r\n"]))
         head = f"POST {path} HTTP/1.1\r\nHost: a\r\n{cookie}{close}Content-Length: 3\r\n\r\n"
         return f"{head}abc".encode()
+    if kind == 8:
+        # Items: written and taken away, by clients that say that there is no body and others.
+        item = draw(st.sampled_from(["a", "a-1", "gone", "%61"]))
+        method = draw(st.sampled_from(["PUT", "DELETE", "DELETE"]))
+        length = draw(st.sampled_from(["", "Content-Length: 0\r\n"]))
+        body = ""
+        if method == "PUT":
+            length, body = "Content-Length: 3\r\n", "abc"
+        return (
+            f"{method} /things/{item}/{query} HTTP/1.1\r\nHost: a\r\n{close}{length}\r\n{body}"
+        ).encode()
     return f"HEAD /hot{query} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode()
 
 
 @st.composite
 def unusual_requests(draw) -> bytes:
     """A request to a hot route that is right but for one thing, or odd."""
-    method = draw(
-        st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT"])
-    )
-    target = draw(st.sampled_from(["/hot", "/save", "/choosy", "/me", "/bearer", "/things/a-1"]))
+    method = draw(METHODS)
+    paths = ["/hot", "/save", "/choosy", "/me", "/bearer", "/things/a-1", "/things/a-1/"]
+    target = draw(st.sampled_from(paths))
     target += draw(QUERIES)
     line = f"{method} {target} HTTP/1.1"
     odd_lines = [
