@@ -70,6 +70,12 @@ class Catalog:
                 )
         return self._token
 
+    def ad_ids(self) -> list[str]:
+        """The ids of up to a thousand of its ads."""
+        with psycopg.connect(self.database_url) as connection:
+            rows = connection.execute("SELECT id::text FROM adserver_ad ORDER BY id LIMIT 1000")
+            return [ad_id for (ad_id,) in rows]
+
     def api(self, *, workers: int = WORKERS) -> Server:
         """The api pool on this catalog."""
         return self._pool("api", "PORT", "config.asgi:application", workers)

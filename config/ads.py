@@ -1,4 +1,6 @@
-"""What the api pool has running for operators: the hot route that creates ads."""
+"""What the api pool has running for operators: the hot routes that write single ads."""
+
+from functools import partial
 
 from django.conf import settings
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
@@ -20,7 +22,7 @@ _WAITING = 256
 
 
 class AdWrites:
-    """One worker's threads and door for new ads; made on its event loop."""
+    """One worker's threads and doors for writes of ads; made on its event loop."""
 
     def __init__(self) -> None:
         self._lane = AdLane(
@@ -38,23 +40,35 @@ class AdWrites:
             https_only=settings.SECURE_SSL_REDIRECT,
             authorization=is_token,
         )
-        door = AdWriteDoor(self._lane.hand_over, Addresses(settings.TRUSTED_PROXIES))
-        routes.write(b"POST", b"/api/v1/ad", door, usual=usual)
+        door = partial(
+            AdWriteDoor,
+            hand_over=self._lane.hand_over,
+            addresses=Addresses(settings.TRUSTED_PROXIES),
+        )
+        routes.write(b"POST", b"/api/v1/ad", door("POST"), usual=usual)
+        for method in ("PUT", "PATCH", "DELETE"):
+            routes.items(
+                method.encode(),
+                b"/api/v1/ads/<uuid:ad_id>/",
+                door(method, of_one=True),
+                takes_body=method != "DELETE",
+                usual=usual,
+            )
 
     def stop(self) -> None:
         """Let the threads go once they are done."""
         self._lane.stop()
 
 
-def permit(token: str) -> Actor:
-    """Who may create ads with this API token. AuthenticationFailed, PermissionDenied, as the
-    framework raises them.
+def permit(token: str, method: str) -> Actor:
+    """Who may use this method on ads with this API token. AuthenticationFailed, PermissionDenied,
+    as the framework raises them.
     """
     user = user_by_token(token)
     if user is None:
         raise AuthenticationFailed("Invalid token.")
     if not user.is_active:
         raise AuthenticationFailed("User inactive or deleted.")
-    if not may(user, "POST"):
+    if not may(user, method):
         raise PermissionDenied
     return Actor(label=user.get_username(), user_id=user.pk)

@@ -1,8 +1,8 @@
--- New ads with the API token AD_TOKEN, one title after the other, by the query CREATE_QUERY.
+-- New ads with the API token AD_TOKEN, one title after the other, by the query WRITE_QUERY.
 wrk.method = "POST"
 wrk.headers["Authorization"] = "Token " .. os.getenv("AD_TOKEN")
 wrk.headers["Content-Type"] = "application/json"
-local path = "/api/v1/ad" .. (os.getenv("CREATE_QUERY") or "")
+local path = "/api/v1/ad" .. (os.getenv("WRITE_QUERY") or "")
 local count = 0
 
 function request()
