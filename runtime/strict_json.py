@@ -38,9 +38,11 @@ def decode_json(body: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidBodyError(f"body: the key {twice[:40]!r} is given twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise InvalidBodyError(f"body: the key {name[:40]!r} is given twice")
+            seen.add(name)
     return result
 
 
