@@ -63,8 +63,15 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The decoded body. InvalidBodyError says what is wrong with it."""
-        return decode_json(stream.read())
+        """The decoded body. InvalidBodyError says what is wrong with it; RequestDataTooBig when it
+        is larger than the view's `json_bytes_most`, if that says so.
+        """
+        view = (parser_context or {}).get("view")
+        most: int | None = getattr(view, "json_bytes_most", None)
+        body = stream.read(-1 if most is None else most + 1)
+        if most is not None and len(body) > most:
+            raise RequestDataTooBig
+        return decode_json(body)
 
 
 _STATUS_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (

@@ -32,9 +32,15 @@ def _optional(request: Request, name: str, default: str) -> object:
     return _field(request, name) if name in request.data else default
 
 
+# Far more than any field may have. Of what everybody may send, tens of megabytes would take the
+# interpreter a second and a gigabyte to read.
+_JSON_BYTES_MOST = 65_536
+
+
 class _Public(APIView):
     """For everybody."""
 
+    json_bytes_most = _JSON_BYTES_MOST
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
@@ -42,6 +48,7 @@ class _Public(APIView):
 class _Own(APIView):
     """For somebody with a session."""
 
+    json_bytes_most = _JSON_BYTES_MOST
     authentication_classes = (BearerAuthentication,)
     permission_classes = (IsAuthenticated,)
 

@@ -178,6 +178,16 @@ def test_ten_failures_lock_the_account_for_the_right_password_too(http, ann):
     assert ann.status(ann.token) == 200
 
 
+@pytest.mark.parametrize(("filler_bytes", "status"), [(50_000, 400), (70_000, 413)])
+def test_a_body_longer_than_any_account_needs_is_not_read(http, filler_bytes, status):
+    body = {"username": "x" * filler_bytes, "password": PASSWORD}
+    for path in ("register", "login"):
+        # Of a login, nobody says that there is no such name.
+        expected = 401 if (path, status) == ("login", 400) else status
+        answer = post(http, path, **body)
+        assert (answer.status_code, bool(answer.json()["msg"])) == (expected, True)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
