@@ -23,7 +23,13 @@ from runtime.http.routes import RouteTable
 from runtime.redis_where import open_redis
 from runtime.stream import Stream
 from timeseries import opening
-from timeseries.export import Exports, ExportsBusyError, read_export_query
+from timeseries.export import (
+    Export,
+    ExportQuery,
+    Exports,
+    ExportsBusyError,
+    read_export_query,
+)
 from timeseries.fastpath import Item, SaveDoors, encode_items
 from timeseries.metrics import set_lag
 from timeseries.queries import InvalidQueryError, Reach
@@ -146,8 +152,7 @@ def export_view(request: HttpRequest) -> HttpResponseBase:
     query = str(request.META.get("QUERY_STRING", "")).encode()
     try:
         asked = read_export_query(query, running.reach)
-        beginning = asyncio.run_coroutine_threadsafe(running.exports.begin(asked), running.loop)
-        export = beginning.result(_BEGIN_EXPORT_S)
+        export = _begin_export(running, asked)
     except InvalidQueryError as error:
         return response_of(error_answer(400, str(error)))
     except UnknownTagError as error:
@@ -156,8 +161,17 @@ def export_view(request: HttpRequest) -> HttpResponseBase:
         return _busy(str(error))
     except (StoreAwayError, TimeoutError):
         return _busy("store: does not answer, or not in time")
-    # Django calls its `close` when the answer is over, however it ends.
+    # Django calls its `close` when the answer is over.
     return StreamingHttpResponse(export, content_type=export.content_type)
+
+
+def _begin_export(running: Measurements, asked: ExportQuery) -> Export:
+    beginning = asyncio.run_coroutine_threadsafe(running.exports.begin(asked), running.loop)
+    try:
+        return beginning.result(_BEGIN_EXPORT_S)
+    except TimeoutError:
+        beginning.cancel()
+        raise
 
 
 def _busy(msg: str) -> HttpResponseBase:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from threading import BoundedSemaphore
 from typing import Literal, NamedTuple
+from weakref import finalize
 
 import msgspec
 
@@ -54,7 +55,8 @@ class Exports:
 
     async def begin(self, asked: ExportQuery) -> "Export":
         """An export whose first piece is there, so that what can go wrong has gone wrong by now:
-        UnknownTagError, StoreAwayError, ExportsBusyError. Close it when it is over.
+        UnknownTagError, StoreAwayError, ExportsBusyError. Close it when it is over; one that is let
+        go of is closed.
         """
         if not self._room.acquire(blocking=False):
             raise ExportsBusyError
@@ -81,7 +83,9 @@ class Export:
         self._asked = asked
         self._first = first
         self._chunks = chunks
-        self._room: BoundedSemaphore | None = room
+        # Also of one that nobody closes: a client may leave before it is sent anything, and then
+        # the framework lets go of it without a word.
+        self._make_room = finalize(self, room.release)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         first, tag = self._first, self._asked.span.tag
@@ -103,9 +107,7 @@ class Export:
 
     def close(self) -> None:
         """Make room for another export. Closing twice does nothing."""
-        room, self._room = self._room, None
-        if room is not None:
-            room.release()
+        self._make_room()
 
 
 def csv_header(width: int) -> bytes:
