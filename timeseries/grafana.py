@@ -7,7 +7,7 @@ the tag, and `value1`, `value2` … The JSON data source posts a panel's targets
 A dashboard may well look back further than the retention: it gets what there is.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -35,6 +35,7 @@ from timeseries.records import (
 
 TAGS_MAX = 20
 _NS_PER_MS = 1_000_000
+_VALUE_NAMES = [f"value{place}" for place in range(1, VALUES_MAX + 1)]
 
 
 class _Options(msgspec.Struct):
@@ -107,26 +108,19 @@ def read_panel(body: bytes, reach: Reach) -> list[Asked]:
     return asked
 
 
-def rows(answers: Iterable[Series]) -> list[dict[str, Any]]:
+def rows(series: Series) -> Iterator[dict[str, Any]]:
     """Flat rows, one a sample that has values."""
-    return [
-        {
-            "time": sample.time // _NS_PER_MS,
-            "tag": series.tag_name,
-            **{f"value{place}": value for place, value in enumerate(sample.values, 1)},
-        }
-        for series in answers
-        for sample in series.samples
-        if sample.values is not None
-    ]
+    for sample in series.samples:
+        if sample.values is not None:
+            row: dict[str, Any] = {"time": sample.time // _NS_PER_MS, "tag": series.tag_name}
+            row.update(zip(_VALUE_NAMES, sample.values, strict=False))
+            yield row
 
 
-def datapoints(answers: Iterable[tuple[Asked, Series]]) -> list[dict[str, Any]]:
-    """One entry for each element of each target: `a`, or `a 2` where there are several."""
-    return [entry for asked, series in answers for entry in _entries(asked, series)]
-
-
-def _entries(asked: Asked, series: Series) -> Iterator[dict[str, Any]]:
+def lines(asked: Asked, series: Series) -> Iterator[tuple[str, Iterator[list[float]]]]:
+    """A target's name and `[value, ms]` pairs for each element of it: `a`, or `a 2` where there are
+    several.
+    """
     points = [
         (each.time // _NS_PER_MS, each.values) for each in series.samples if each.values is not None
     ]
@@ -134,8 +128,11 @@ def _entries(asked: Asked, series: Series) -> Iterator[dict[str, Any]]:
     elements = range(1, width + 1) if asked.element is None else (asked.element,)
     for element in elements:
         name = series.tag_name if width <= 1 else f"{series.tag_name} {element}"
-        pairs = [[values[element - 1], ms] for ms, values in points if len(values) >= element]
-        yield {"target": name, "datapoints": pairs}
+        yield name, _pairs(points, element - 1)
+
+
+def _pairs(points: Iterable[tuple[int, Sequence[float]]], place: int) -> Iterator[list[float]]:
+    return ([values[place], ms] for ms, values in points if len(values) > place)
 
 
 def _query(

@@ -5,7 +5,8 @@ with a time limit; beyond either the answer is 503, and the client may ask again
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import islice
 from logging import getLogger
 
 import msgspec
@@ -15,13 +16,15 @@ from runtime.http.errors import error_answer
 from runtime.http.routes import HotRequest, Reply
 from timeseries import grafana
 from timeseries.queries import InvalidQueryError, Reach, read_query
-from timeseries.records import Series, StoreAwayError, UnknownTagError
+from timeseries.records import Sample, Series, StoreAwayError, UnknownTagError
 from timeseries.stores.base import StoreReader
 
 log = getLogger(__name__)
 
-# So many numbers are written at once before others get their turn: under a millisecond.
+# So many numbers are written at once before others get their turn: a millisecond or two.
 _NUMBERS_AT_ONCE = 10_000
+# And so many in one answer for Grafana, which may ask for many tags: 20 MB of text, at the worst.
+_NUMBERS_MOST = 1_000_000
 _BUSY = error_answer(503, "server: too many questions are being answered already", retry_after_s=1)
 _AWAY = error_answer(503, "store: does not answer, or not in time", retry_after_s=1)
 _SLOW = error_answer(503, "store: did not answer in time", retry_after_s=1)
@@ -73,25 +76,34 @@ class Questions:
         return Answer(200, await encode_series(await self._reader.sample(query)))
 
     async def _tags(self, request: HotRequest) -> Answer:
-        summaries = await self._reader.tags()
-        rows = [
+        rows = (
             {"tag": each.tag, "first": each.first_ns, "last": each.last_ns, "count": each.count}
-            for each in summaries
-        ]
-        return Answer(200, _encode({"tags": rows}))
+            for each in await self._reader.tags()
+        )
+        pieces = await encode_pieces(rows, _NUMBERS_AT_ONCE // 4)
+        return Answer(200, b'{"tags":[%b]}' % b",".join(pieces))
 
     async def _grafana_rows(self, request: HotRequest) -> Answer:
-        queries = grafana.read_rows_query(request.query, self._reach)
-        answers = [await self._reader.sample(query) for query in queries]
-        return Answer(200, _encode(grafana.rows(answers)))
+        pieces, room = list[bytes](), _Room()
+        for query in grafana.read_rows_query(request.query, self._reach):
+            series = await self._reader.sample(query)
+            at_once = room.take(series)
+            pieces += await encode_pieces(grafana.rows(series), at_once)
+        return Answer(200, b"[%b]" % b",".join(pieces))
 
     async def _grafana_metrics(self, request: HotRequest) -> Answer:
         return Answer(200, _encode([each.tag for each in await self._reader.tags()]))
 
     async def _grafana_query(self, request: HotRequest) -> Answer:
-        asked = grafana.read_panel(request.body, self._reach)
-        answers = [(each, await self._reader.sample(each.query)) for each in asked]
-        return Answer(200, _encode(grafana.datapoints(answers)))
+        entries, room = list[bytes](), _Room()
+        for asked in grafana.read_panel(request.body, self._reach):
+            series = await self._reader.sample(asked.query)
+            room.take(series)
+            for name, pairs in grafana.lines(asked, series):
+                pieces = await encode_pieces(pairs, _NUMBERS_AT_ONCE // 2)
+                entry = b'{"target":%b,"datapoints":[%b]}' % (_encode(name), b",".join(pieces))
+                entries.append(entry)
+        return Answer(200, b"[%b]" % b",".join(entries))
 
     # -- how they are kept within bounds --------------------------------------------------------
 
@@ -131,16 +143,46 @@ class Questions:
             await asyncio.wait(self._asked)
 
 
+class _Room:
+    """How many numbers may still come into one answer."""
+
+    def __init__(self) -> None:
+        self._numbers = _NUMBERS_MOST
+
+    def take(self, series: Series) -> int:
+        """Make room for a series, and give how many of its samples to write at once.
+        InvalidQueryError when there is no room left.
+        """
+        width = _width(series.samples)
+        self._numbers -= len(series.samples) * width
+        if self._numbers < 0:
+            raise InvalidQueryError(
+                f"samples: more than {_NUMBERS_MOST} values at once; ask for fewer, or fewer tags"
+            )
+        return max(1, _NUMBERS_AT_ONCE // width)
+
+
+def _width(samples: Iterable[Sample]) -> int:
+    return max((len(each.values) for each in samples if each.values), default=1)
+
+
 async def encode_series(series: Series) -> bytes:
     """The answer in JSON, piece by piece where it is long, so that nobody waits for all of it."""
     samples = series.samples
-    width = max((len(each.values) for each in samples if each.values), default=1)
-    step = max(1, _NUMBERS_AT_ONCE // width)
-    if len(samples) <= step:
+    at_once = max(1, _NUMBERS_AT_ONCE // _width(samples))
+    if len(samples) <= at_once:
         return _encode(series)
-    pieces = []
-    for start in range(0, len(samples), step):
-        pieces.append(_encode(samples[start : start + step])[1:-1])
-        await asyncio.sleep(0)
+    pieces = await encode_pieces(iter(samples), at_once)
     head = _encode(Series(series.tag_name, series.start, series.end, []))
     return b"".join((head.removesuffix(b"]}"), b",".join(pieces), b"]}"))
+
+
+async def encode_pieces(entries: Iterator[object], at_once: int) -> list[bytes]:
+    """The entries of an array in JSON, `at_once` of them in a piece, with turns for others between
+    the pieces.
+    """
+    pieces = []
+    while piece := list(islice(entries, at_once)):
+        pieces.append(_encode(piece)[1:-1])
+        await asyncio.sleep(0)
+    return pieces

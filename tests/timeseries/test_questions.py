@@ -13,7 +13,7 @@ from timeseries.batches import Rows
 from timeseries.export import Exports, ExportsBusyError, read_export_query
 from timeseries.queries import InvalidQueryError, Reach
 from timeseries.questions import Questions
-from timeseries.records import Query, Series, StoreAwayError, TagSummary, UnknownTagError
+from timeseries.records import Query, Sample, Series, StoreAwayError, TagSummary, UnknownTagError
 from timeseries.stores.memory import Memory, MemoryReader
 
 S_NS = 1_000_000_000
@@ -246,6 +246,50 @@ def test_grafana_query(memory):
     )
 
 
+class Wide(MemoryReader):
+    """Every tag has 64 values at each point."""
+
+    async def sample(self, query: Query) -> Series:
+        samples = [Sample(time_ns, [0.5] * 64) for time_ns in query.times_ns()]
+        return Series(query.tag, query.start_ns, query.end_ns, samples)
+
+
+def turns_meanwhile(handler: str, asked: HotRequest) -> tuple[Answer, int]:
+    """The answer, and how often others got their turn until it was there."""
+
+    async def run() -> tuple[Answer, int]:
+        answered = asyncio.get_running_loop().create_future()
+        getattr(questions(Wide(Memory()), timeout_s=60.0), handler)(asked, answered.set_result)
+        turns = 0
+        while not answered.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return answered.result(), turns
+
+    return asyncio.run(run())
+
+
+def test_grafana_keeps_nobody_waiting():
+    ms = NOW_NS // 1_000_000
+    rows = request(f"tag=a&from={ms - 1000}&to={ms}&samples=10000")
+    query = request("", panel({"target": "a"}, maxDataPoints=10_000))
+    for handler, asked, entries in (("grafana_rows", rows, 10_000), ("grafana_query", query, 64)):
+        answer, turns = turns_meanwhile(handler, asked)
+        assert answer.status == 200
+        assert len(json.loads(answer.body)) == entries
+        assert turns >= 64
+
+
+def test_grafana_is_told_when_it_asks_for_too_much():
+    ms = NOW_NS // 1_000_000
+    rows = request(f"tag=a&tag=b&from={ms - 1000}&to={ms}&samples=10000")
+    query = request("", panel({"target": "a"}, {"target": "b"}, maxDataPoints=10_000))
+    for handler, asked in (("grafana_rows", rows), ("grafana_query", query)):
+        answer, _ = turns_meanwhile(handler, asked)
+        assert answer.status == 400
+        assert json.loads(answer.body)["msg"].startswith("samples: more than 1000000 values")
+
+
 def test_grafana_looks_back_as_far_as_there_is(memory):
     body = json.dumps(
         {
@@ -352,6 +396,16 @@ class Failing(MemoryReader):
         if tag == "late":
             yield self._rows("a")
         raise StoreAwayError("gone")
+
+
+def test_an_export_that_is_let_go_of_makes_room(memory):
+    async def run() -> None:
+        exports = Exports(MemoryReader(memory), most=1)
+        for _ in range(2):
+            # As Django does with an answer to a client who has left before it was there.
+            await exports.begin(read_export_query(f"tag=a&{RANGE}".encode(), REACH))
+
+    asyncio.run(run())
 
 
 def test_exports_that_fail_make_room(memory):
