@@ -14,7 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 from config.measurements import Measurements
-from config.readers import Readers
+from config.readers import ReadLane
+from config.refusals import refusal
 from config.wiring import connect
 from counters import selectors
 from counters.drain import TABLES as COUNTERS_TABLES
@@ -32,6 +33,8 @@ from runtime.redis_link import RedisLink
 Item = TypeVar("Item")
 # Until then requests would pass without being counted.
 _FIRST_CONNECT_S = 1.0
+# Beyond, a read would wait longer than its client does.
+_READS_WAITING = 512
 
 
 def new_commit(
@@ -80,7 +83,11 @@ class Ingest:
             encode=encode_payload,
         )
         self.measurements = Measurements()
-        self._readers = Readers()
+        self._readers = ReadLane(
+            threads=max(1, env.value("DATABASE_POOL_SIZE") // 2),
+            waiting=_READS_WAITING,
+            refusal=refusal,
+        )
         self._limits = _Limits()
         self._guard = self._limits.guard()
 
@@ -112,7 +119,7 @@ class Ingest:
         await self._limits.stop()
         await self.counters.stop()
         await self.measurements.stop()
-        await self._readers.stop()
+        self._readers.stop()
 
 
 class _Limits:

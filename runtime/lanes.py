@@ -29,8 +29,8 @@ class _Job(NamedTuple, Generic[Given]):
 
 
 class _Keeping:
-    """For how long a thread goes on keeping what it has while nobody waits. One client that asks
-    again and again leaves short gaps; a trickle of them must not keep a connection for ever.
+    """For how long a thread goes on keeping what it has. One client that asks again and again
+    leaves short gaps; neither a trickle of them nor a flood must keep a connection for ever.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -42,7 +42,7 @@ class _Keeping:
         self._since_s = self._clock()
 
     def linger_s(self) -> float:
-        """Seconds to wait for the next job."""
+        """Seconds to wait for the next job; 0 when it has kept what it has for long enough."""
         return _LINGER_S if self._clock() - self._since_s <= _KEEP_S else 0.0
 
 
@@ -51,7 +51,8 @@ class Lane(Generic[Given]):
 
     What has waited longer than `patience_s` is answered with `late` and not begun: while a store
     is away each job takes seconds, and nobody waits for the answer any more. A thread that finds
-    nobody waiting for a moment calls `rest`, and so gives back what it kept for its next job.
+    nobody waiting for a moment, or has gone on for a while, calls `rest`, and so gives back what it
+    kept for its next job.
     """
 
     def __init__(
@@ -120,8 +121,10 @@ class Lane(Generic[Given]):
             self._loop.call_soon_threadsafe(self._end, given, job.done)
 
     def _next(self, keeping: _Keeping) -> _Job[Given] | None:
-        with suppress(Empty):
-            return self._line.get(timeout=keeping.linger_s())
+        if linger_s := keeping.linger_s():
+            with suppress(Empty):
+                return self._line.get(timeout=linger_s)
+        # Now and then also while others wait: whoever has no lane wants a connection, too.
         self._rest()
         job = self._line.get()
         keeping.begin()

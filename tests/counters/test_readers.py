@@ -3,14 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 from django.db import OperationalError
 
-from config import readers
-from config.readers import Readers
+from config.readers import ReadLane
+from config.refusals import refusal
 from counters.fastpath import TotalsDoor
 from runtime.http.answer import Answer
 from runtime.http.routes import HotRequest
@@ -18,22 +19,23 @@ from runtime.http.routes import HotRequest
 DONE = Answer(200, b"{}")
 
 
-def run(*works: Callable[[], Answer]) -> list[Answer]:
+def run(*works: Callable[[], Answer], waiting: int = 100) -> list[Answer]:
     """The answers of all works, handed over in one turn of the loop; each came on the loop."""
 
     async def all_at_once() -> list[Answer]:
-        here, answers, pool = threading.get_ident(), [], Readers()
+        here, lane = threading.get_ident(), ReadLane(threads=2, waiting=waiting, refusal=refusal)
+        futures = [asyncio.get_running_loop().create_future() for _ in works]
 
-        def reply(answer: Answer) -> None:
+        def reply(future: asyncio.Future[Answer], answer: Answer) -> None:
             assert threading.get_ident() == here
-            answers.append(answer)
+            future.set_result(answer)
 
-        for work in works:
-            pool.hand_over(work, reply)
-        await pool.stop()
-        # Their last words are on the loop's list by now.
-        await asyncio.sleep(0)
-        return answers
+        for work, future in zip(works, futures, strict=True):
+            lane.hand_over(work, partial(reply, future))
+        try:
+            return await asyncio.wait_for(asyncio.gather(*futures), 60)
+        finally:
+            lane.stop()
 
     return asyncio.run(all_at_once())
 
@@ -62,10 +64,16 @@ def test_what_goes_wrong_is_answered(error, status, word):
     assert word in answer.body
 
 
-def test_too_many_are_refused_at_once(monkeypatch):
-    monkeypatch.setattr(readers, "_WAITING_MOST", 3)
-    statuses = [answer.status for answer in run(*[lambda: DONE] * 5)]
-    assert sorted(statuses) == [200, 200, 200, 503, 503]
+def test_too_many_are_refused_at_once():
+    answers = run(*[lambda: DONE] * 5, waiting=1)
+    assert [answer.status for answer in answers] == [200, 200, 200, 503, 503]
+    assert answers[-1].text_headers() == {"retry-after": "1"}
+
+
+def test_nobody_is_read_for_who_has_waited_for_long(monkeypatch):
+    monkeypatch.setattr(ReadLane, "patience_s", -1.0)
+    [answer] = run(lambda: DONE)
+    assert answer == ReadLane.busy
 
 
 def test_totals_in_the_order_asked_for():

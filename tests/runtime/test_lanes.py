@@ -2,12 +2,17 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 from runtime.lanes import _KEEP_S, _LINGER_S, Lane, _Keeping
 
 
-def new_lane(rest: Callable[[], None] = lambda: None, **limits: float) -> Lane[int]:
+def new_lane(
+    rest: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+    **limits: float,
+) -> Lane[int]:
     given = {"threads": 2, "waiting": 10, "patience_s": 60.0, **limits}
     return Lane(
         asyncio.get_running_loop(),
@@ -17,6 +22,7 @@ def new_lane(rest: Callable[[], None] = lambda: None, **limits: float) -> Lane[i
         patience_s=given["patience_s"],
         late=-1,
         rest=rest,
+        clock=clock,
     )
 
 
@@ -102,6 +108,24 @@ def test_a_trickle_of_jobs_does_not_keep_what_a_thread_has() -> None:
     assert keeping.linger_s() == 0
     keeping.begin()
     assert keeping.linger_s() == _LINGER_S
+
+
+def test_a_flood_of_jobs_does_not_keep_what_a_thread_has_either() -> None:
+    now_s = 0.0
+    rested: list[float] = []
+
+    def job() -> int:
+        nonlocal now_s
+        now_s += _KEEP_S / 4
+        return len(rested)
+
+    async def run() -> None:
+        lane = new_lane(lambda: rested.append(now_s), lambda: now_s, threads=1, waiting=20)
+        seen = await answered(lane, [job] * 20)
+        assert seen[-1] - seen[0] in (3, 4)
+        lane.stop()
+
+    asyncio.run(run())
 
 
 def test_a_lane_that_stops_drops_who_waits_and_its_threads_end() -> None:
