@@ -84,6 +84,29 @@ def test_a_process_that_is_away_delays_and_loses_and_doubles_nothing(
     case.store.writer.close()
 
 
+def test_what_one_process_has_is_settled_and_the_other_gets_it(
+    pair: StoreUnderTest, own_chili: Chili, monkeypatch
+) -> None:
+    monkeypatch.setattr(kdb, "WRITE_TIMEOUT_S", 1)
+    writer = KdbWriter([link_url(pair, 0), own_chili.url])
+    case = pair.case()
+    case.store = StoreUnderTest("pair", writer, pair.reader, pair.runner, pair.redis)
+    put(case, (1, 1.0))
+    own_chili.pause()
+    with pytest.raises(StoreAwayError):
+        case.drain()
+    # As for a client whose answer from Redis was lost.
+    assert writer.settle(case.key, case.writer, 1)
+    own_chili.resume()
+    assert writer.settle(case.key, case.writer, 1)
+    assert not writer.settle(case.key, case.writer, 2)
+    put(case, (2, 2.0))
+    case.drain_all()
+    # The second was refused by both before it came.
+    assert asked(case) == [1.0, 1.0, 1.0]
+    writer.close()
+
+
 def link_url(store: StoreUnderTest, place: int) -> str:
     writer = store.writer
     assert isinstance(writer, KdbWriter)

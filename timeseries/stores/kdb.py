@@ -90,11 +90,14 @@ class KdbWriter:
     def settle(self, stream: str, writer: bytes, seq: int) -> bool:
         """True if the entry is stored; otherwise it never will be. Raises StoreAwayError."""
         table = writer_table(stream, {_refusal(writer, seq): seq}, _now_ms())
-        # The first process decides, as it is the first to be written to.
-        answers = [
-            bool(link.call(".ts.settle", stream, writer.hex(), seq, table)) for link in self._links
-        ]
-        return answers[0]
+        first, *others = self._links
+        # The first process decides, as it is the first to be written to: what it has, the others
+        # have or will have, and are not asked, since they would refuse what is on its way to them.
+        if first.call(".ts.settle", stream, writer.hex(), seq, table):
+            return True
+        for link in others:
+            link.call(".ts.settle", stream, writer.hex(), seq, table)
+        return False
 
     def retain(self, *, oldest_ns: int, newest_ns: int, streams: Sequence[Stream]) -> Retained:
         """Let go of what is before `oldest_ns`. Raises StoreAwayError, RedisError."""
