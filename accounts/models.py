@@ -110,7 +110,11 @@ class Session(models.Model):
     id = models.UUIDField(primary_key=True, default=new_session_id, editable=False)
     # SHA-256 of the token; the token itself is kept nowhere.
     token_hash = models.BinaryField(max_length=32, unique=True)
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    # The rows of a person who is deleted stay for as long as others do: their end is what tells
+    # processes that did not hear of it. Nobody's session is ever valid.
+    user = models.ForeignKey(
+        User, on_delete=models.DO_NOTHING, db_constraint=False, related_name="sessions"
+    )
     device = models.CharField(max_length=DEVICE_CHARACTERS, blank=True)
     address = models.GenericIPAddressField(null=True)
     created_at = models.DateTimeField()

@@ -6,6 +6,7 @@ Each change that another process may remember is announced when it is committed,
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -73,6 +74,8 @@ __all__ = [
     "token_rotate",
     "user_edited",
     "user_register",
+    "user_save",
+    "users_delete",
 ]
 
 PURGE_BATCH = 10_000
@@ -206,6 +209,31 @@ def sessions_revoke(*, session_ids: Sequence[UUID], actor: str) -> int:
             audit_write(kind=Kind.LOGOUT, user_id=user_id, username=username, detail=detail)
             ended += count
     return ended
+
+
+def user_save(*, user: User, new: bool, actor: str) -> None:
+    """Write a user's row as `actor` has filled it in; see `user_edited` for one that is not new."""
+    with transaction.atomic():
+        user.save()
+        if not new:
+            user_edited(user_id=user.pk, sign_out=not user.is_active, actor=actor)
+
+
+def users_delete(*, user_ids: Sequence[int], actor: str) -> int:
+    """Delete people on behalf of `actor`: their sessions end, and their pictures go once that is
+    certain. Gives how many there were.
+    """
+    with transaction.atomic():
+        users = User.objects.filter(pk__in=user_ids).order_by("pk").select_for_update()
+        found = list(users.values_list("pk", "image"))
+        for user_id, _ in found:
+            sessions_close_all(user_id=user_id, actor=actor)
+        deleted = [user_id for user_id, _ in found]
+        Session.objects.filter(user_id__in=deleted).update(device="", address=None)
+        User.objects.filter(pk__in=deleted).delete()
+    for _, image in found:
+        transaction.on_commit(partial(picture_remove, name=image))
+    return len(found)
 
 
 def user_edited(*, user_id: int, sign_out: bool, actor: str) -> None:

@@ -2,7 +2,6 @@
 longer log in, or not with that password, is logged out.
 """
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +13,7 @@ from unfold.admin import ModelAdmin
 
 from accounts import services
 from accounts.admin.words import device_words
-from accounts.models import Session, User
-from accounts.pictures import picture_remove
+from accounts.models import User
 from accounts.selectors import person_of
 
 # What an operator changes is not changed from one of the person's own devices.
@@ -28,11 +26,8 @@ class UserEditing(ModelAdmin):
     actions = ("log_out", "remove_pictures", "delete_selected")
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Write the row as the framework does, and have it known."""
-        with transaction.atomic():
-            super().save_model(request, obj, form, change)
-            if change:
-                _edited(request, obj.pk, sign_out=not obj.is_active)
+        """Write the row, and have it known."""
+        services.user_save(user=obj, new=not change, actor=request.user.get_username())
 
     def user_change_password(
         self,
@@ -44,7 +39,8 @@ class UserEditing(ModelAdmin):
         with transaction.atomic():
             answer: HttpResponse = super().user_change_password(request, id, form_url)
             if request.method == "POST" and answer.status_code == 302:
-                _edited(request, int(id), sign_out=True)
+                actor = request.user.get_username()
+                services.user_edited(user_id=int(id), sign_out=True, actor=actor)
         return answer
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
@@ -52,19 +48,9 @@ class UserEditing(ModelAdmin):
         self.delete_queryset(request, User.objects.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Delete people: their sessions end first, their pictures go when that is certain."""
-        with transaction.atomic():
-            found = list(queryset.values_list("pk", "image"))
-            for user_id, _ in found:
-                services.sessions_close_all(user_id=user_id, actor=request.user.get_username())
-            super().delete_queryset(request, User.objects.filter(pk__in=[pk for pk, _ in found]))
-        for _, image in found:
-            transaction.on_commit(partial(picture_remove, name=image))
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What would go with them: also sessions, which nobody deletes by themselves."""
-        listed, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        return listed, counts, lacking - {Session._meta.verbose_name}, protected
+        """Delete people, and what is kept of them elsewhere."""
+        user_ids = list(queryset.values_list("pk", flat=True))
+        services.users_delete(user_ids=user_ids, actor=request.user.get_username())
 
     @admin.action(description="Log out of all devices", permissions=["change"])
     def log_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -84,8 +70,3 @@ class UserEditing(ModelAdmin):
             services.image_remove(person=person)
         pictures = "1 picture" if len(people) == 1 else f"{len(people)} pictures"
         messages.success(request, f"{pictures} removed.")
-
-
-def _edited(request: HttpRequest, user_id: int, *, sign_out: bool) -> None:
-    actor = request.user.get_username()
-    services.user_edited(user_id=user_id, sign_out=sign_out, actor=actor)

@@ -144,6 +144,20 @@ def test_after_deafness_nothing_old_is_believed(other, keeper, token, server):
     assert other.check(token) is None
 
 
+def test_a_person_who_was_deleted_is_not_believed_again(other, keeper, token, server, ann):
+    """The word of it was lost, and Redis has again what it had before, as after its return."""
+    person = other.check(token)
+    [key] = server.keys("accounts:session:*")
+    before, left_ms = server.get(key), server.pttl(key)
+    services.users_delete(user_ids=[ann.pk], actor="olga")
+    server.set(key, before, px=left_ms)
+    assert other.check(token) == person
+    keeper.reconcile()
+    assert other.check(token) is None
+    assert server.get(key) == b"-"
+    assert Session.objects.get().address is None
+
+
 def test_a_slow_reader_does_not_put_the_old_word_back(other, keeper, token, server):
     """Whoever read PostgreSQL before the end of a session writes to Redis after it: in vain."""
     person = other.check(token)
