@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -373,8 +373,8 @@ def _show_as(person: Person, change: Callable[[User], None]) -> Person:
 
 
 def _show_with(person: Person, picture: str) -> Person:
-    """With the stored picture of that name; the one before it is removed, or the new one if the
-    change fails.
+    """With the stored picture of that name; the one before it is removed, or the new one if it is
+    certain that the change failed.
     """
     before = []
 
@@ -384,6 +384,10 @@ def _show_with(person: Person, picture: str) -> Person:
 
     try:
         changed = _show_as(person, change)
+    except (OperationalError, InterfaceError):
+        # PostgreSQL went away, perhaps after it had committed. If it had not, `sweep_pictures`
+        # finds a picture that is nobody's.
+        raise
     except BaseException:
         picture_remove(name=picture)
         raise

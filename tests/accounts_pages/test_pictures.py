@@ -3,11 +3,14 @@
 import os
 import time
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 from django.test import Client
 
+from accounts import services
 from accounts.images import InvalidImageError
 from accounts.models import User
 from accounts.pictures import (
@@ -19,6 +22,7 @@ from accounts.pictures import (
     picture_store,
     picture_url,
 )
+from accounts.selectors import person_of
 from tests.accounts_pages.samples import opened, picture
 
 
@@ -98,6 +102,22 @@ def test_is_served_to_be_seen_and_nothing_else(directory):
     head = Client().head(picture_url(name))
     assert head.status_code == 200
     assert Client().post(picture_url(name)).status_code == 405
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "left"), [(OperationalError("lost at the commit"), 1), (ZeroDivisionError(), 0)]
+)
+def test_a_picture_goes_only_when_it_is_certainly_nobodys(directory, monkeypatch, error, left):
+    user = User.objects.create_user("mia")
+
+    def fail(user_id: int) -> None:
+        raise error
+
+    monkeypatch.setattr(services, "_touch", fail)
+    with pytest.raises(type(error)):
+        services.image_upload(person=person_of(user, UUID(int=1)), data=picture())
+    assert len(kept(directory)) == left
 
 
 def test_what_is_not_there_is_not_found(directory):
