@@ -12,11 +12,11 @@ from uuid import UUID
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from commons.connecting import connect
 from config import env
 from config.measurements import Measurements
 from config.readers import ReadLane
 from config.refusals import refusal
-from config.wiring import connect
 from counters import selectors
 from counters.drain import TABLES as COUNTERS_TABLES
 from counters.fastpath import IncrementDoors, TotalsDoor

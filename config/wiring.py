@@ -7,16 +7,14 @@ what it gives back has a `stop()`.
 import threading
 import time
 from functools import cache
-from typing import Any
 
-import psycopg
 from django.conf import settings
-from django.db import connections
 
 from adserver.catalog import lookup_ads, process_index
 from adserver.hints import CHANNEL
 from adserver.metrics import set_catalog
 from adserver.replica import Replica
+from commons.connecting import connect
 from config import env
 from runtime.board import Board
 from runtime.http.routes import RouteTable
@@ -24,16 +22,6 @@ from runtime.pubsub import Subscriber
 
 BOARD_INTERVAL_S = 0.25
 WARM_TIMEOUT_S = 60.0
-
-
-def connect() -> psycopg.Connection[Any]:
-    """A connection of one's own to Django's database, in autocommit, in UTC."""
-    parameters = connections["default"].get_connection_params()
-    for name in ("cursor_factory", "context", "pool", "server_side_binding", "prepare_threshold"):
-        parameters.pop(name, None)
-    parameters.pop("isolation_level", None)
-    options = f"{parameters.pop('options', '')} -c timezone=UTC"
-    return psycopg.connect(**parameters, options=options, autocommit=True)
 
 
 def new_replica() -> Replica:

@@ -16,11 +16,11 @@ import psycopg
 from django.conf import settings
 from psycopg import Cursor, DataError, IntegrityError
 
+from commons.connecting import connect
 from counters.applying import Applied, apply_entries, bury
 from counters.figures import add_figures
 from counters.folding import Dead
 from counters.models import DeadLetter
-from counters.postgres import connect
 from counters.totals import Mark, TotalsCache, totals_cache
 from runtime.drain import Drained, DrainLimits, DrainTables, drain_once
 from runtime.redis_where import RedisClient, open_redis

@@ -11,6 +11,7 @@ from django.utils import timezone
 from psycopg import Connection, Cursor, DataError, IntegrityError
 from psycopg.rows import class_row
 
+from commons.connecting import connect
 from counters.applying import IDEMPOTENCY_WINDOW, apply_folded
 from counters.drain import TABLES
 from counters.folding import Folded
@@ -25,7 +26,6 @@ from counters.partitions import (
     ensure_partitions,
 )
 from counters.payload import Block
-from counters.postgres import connect
 from counters.records import VALUE_MAX
 from counters.totals import streams
 from runtime.drain import forget_writers

@@ -4,14 +4,14 @@ Nothing here is shared: who opens something closes it.
 """
 
 import time
+from functools import partial
 from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from psycopg_pool import AsyncConnectionPool
 
+from commons.connecting import connect, own_parameters
 from runtime.drain import DrainLimits
 from runtime.redis_where import RedisClient, open_redis
 from runtime.stream import Stream, stream_key
@@ -27,6 +27,8 @@ STORES = ("postgres", "kdb")
 GRACE_S = 10.0
 _WRITE_LIMITS = DrainLimits(entries=5_000, payload_bytes=24 * 1024 * 1024)
 _NS_PER_S = 1_000_000_000
+# Nothing here takes so long that compiling it would pay.
+_NO_JIT = "-c jit=off"
 
 
 def open_streams(client: RedisClient | None = None) -> list[Stream]:
@@ -61,7 +63,7 @@ def open_writer(store: str = "") -> StoreWriter:
     store = store or settings.TIMESERIES_STORE
     if store == "postgres":
         return PostgresWriter(
-            connect=_connect,
+            connect=partial(connect, _NO_JIT),
             oldest_ns=oldest_ns,
             limits=_WRITE_LIMITS,
             partition_hours=settings.TIMESERIES_PARTITION_HOURS,
@@ -110,21 +112,6 @@ async def open_reader() -> StoreReader:
     raise ImproperlyConfigured(f"TIMESERIES_STORE: there is no store {settings.TIMESERIES_STORE!r}")
 
 
-def _parameters(options: str) -> dict[str, Any]:
-    """How Django connects, for connections of our own in autocommit."""
-    parameters = connections["default"].get_connection_params()
-    for name in ("cursor_factory", "context", "pool", "server_side_binding", "prepare_threshold"):
-        parameters.pop(name, None)
-    parameters.pop("isolation_level", None)
-    # Nothing here takes so long that compiling it would pay.
-    options = f"{parameters.pop('options', '')} -c timezone=UTC -c jit=off {options}"
-    return {**parameters, "options": options, "autocommit": True}
-
-
-def _connect() -> psycopg.Connection[Any]:
-    return psycopg.connect(**_parameters(""))
-
-
 def _reading_pool() -> AsyncConnectionPool[Any]:
     limit_ms = int(settings.TIMESERIES_READ_S * 1_000)
     # Blocks lie in the order they are asked for. While PostgreSQL has no statistics of a partition
@@ -132,7 +119,7 @@ def _reading_pool() -> AsyncConnectionPool[Any]:
     plans = "-c enable_sort=off -c enable_bitmapscan=off"
     bounds = f"-c statement_timeout={limit_ms} -c default_transaction_read_only=on"
     return AsyncConnectionPool(
-        kwargs=_parameters(f"{bounds} {plans}"),
+        kwargs=own_parameters(f"{_NO_JIT} {bounds} {plans}"),
         min_size=1,
         max_size=settings.TIMESERIES_READERS,
         max_idle=60,

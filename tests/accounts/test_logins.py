@@ -15,7 +15,7 @@ from accounts import logins, passwords, services
 from accounts.errors import BadCredentialsError, BusyError, LockedError, UsernameTakenError
 from accounts.models import AuditEvent, Lockout, Session, User
 from accounts.tokens import token_hash
-from config import wiring
+from commons import connecting
 from runtime.errors import DomainError
 from tests.accounts.conftest import PASSWORD, reopened
 from tests.support.stack import wait_until
@@ -198,7 +198,7 @@ def test_an_address_that_is_locked_while_a_try_waits_for_it_gives_the_account_it
         "UPDATE accounts_lockout SET locked_until = now() + interval '40 s' WHERE kind = 'address'"
     )
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    with wiring.connect() as other, ThreadPoolExecutor(1) as thread:
+    with connecting.connect() as other, ThreadPoolExecutor(1) as thread:
         with other.transaction():
             other.execute(lock)
             trying = thread.submit(
@@ -208,7 +208,7 @@ def test_an_address_that_is_locked_while_a_try_waits_for_it_gives_the_account_it
                     username="ann", password=PASSWORD, address="192.0.2.1"
                 ),
             )
-            with wiring.connect() as third:
+            with connecting.connect() as third:
                 wait_until(
                     lambda: third.execute(waiting).fetchone() != (0,),
                     timeout_s=30,

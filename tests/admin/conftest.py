@@ -15,7 +15,7 @@ from adserver.models import Ad
 from adserver.records import Actor, AdFields
 from adserver.replica import load_snapshot
 from adserver.services import ad_create
-from config.wiring import connect
+from commons.connecting import connect
 
 MakeAd = Callable[..., Ad]
 SEED = Actor("seed")

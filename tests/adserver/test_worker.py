@@ -12,6 +12,7 @@ from django.db import connections
 from adserver import services
 from adserver.fastpath import AdLookup
 from adserver.index import CatalogIndex
+from commons import connecting
 from config import env, health, wiring
 from runtime.board import read_board
 from tests.adserver.support import ACTOR, connect, fields
@@ -103,7 +104,7 @@ def test_without_a_database_it_answers_503_and_warms_by_itself(pool: str, proces
 def test_its_connection_keeps_the_options_of_the_database_url(monkeypatch) -> None:
     options = connections["default"].settings_dict["OPTIONS"]
     monkeypatch.setitem(options, "options", "-c search_path=pg_catalog")
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         row = connection.execute(
             "SELECT current_setting('search_path'), current_setting('TimeZone')"
         )
@@ -111,7 +112,7 @@ def test_its_connection_keeps_the_options_of_the_database_url(monkeypatch) -> No
 
 
 def test_its_connection_notices_a_host_that_vanished_also_under_a_query() -> None:
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         parameters = connection.info.get_parameters()
     probing_s = sum(
         int(parameters[f"keepalives_{name}"]) * times

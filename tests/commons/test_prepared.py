@@ -17,9 +17,8 @@ from django.db import (
 )
 from prometheus_client import REGISTRY
 
-from commons import prepared
+from commons import connecting, prepared
 from commons.prepared import Call, Named, Statement, fetch, run, transacting
-from config import wiring
 from tests.commons.support import ADD, COUNT, GOOD, LABELS, NOTE, statements
 
 
@@ -52,7 +51,7 @@ def test_a_rollback_keeps_what_is_prepared(noted):
 def test_a_prepared_statement_survives_a_migration_of_its_columns():
     def change(statement):
         # By another process: this one does not notice.
-        with wiring.connect() as other:
+        with connecting.connect() as other:
             other.execute(statement)
 
     change("CREATE TABLE narrow (name varchar(5))")
@@ -72,7 +71,7 @@ def test_a_migration_costs_a_transaction_its_statement_once():
     named = Named.of("test_wide", "SELECT name FROM wide")
 
     def change(statement):
-        with wiring.connect() as other:
+        with connecting.connect() as other:
             other.execute(statement)
 
     change("CREATE TABLE wide (name varchar(5))")
@@ -161,7 +160,7 @@ def test_others_go_on_while_postgresql_is_at_it(transactional_db):
         got.append(fetch(wait, {"key": 7}))
         connections.close_all()
 
-    with wiring.connect() as other:
+    with connecting.connect() as other:
         other.execute("SELECT pg_advisory_lock(7)")
         thread = threading.Thread(target=waiter)
         thread.start()

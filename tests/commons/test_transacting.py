@@ -11,8 +11,8 @@ from django.db import (
 )
 from prometheus_client import REGISTRY
 
+from commons import connecting
 from commons.prepared import Call, Statement, run, transacting
-from config import wiring
 from tests.commons.support import (
     ADD,
     BAD,
@@ -79,7 +79,7 @@ def test_inside_another_transaction_it_is_a_part_of_that(noted, sent):
 
 def test_a_connection_that_is_lost_is_replaced(transactional_db):
     run(Call(ADD, [1, 2]))
-    with wiring.connect() as other:
+    with connecting.connect() as other:
         other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
     with pytest.raises(OperationalError):
         transact([Call(ADD, [1, 2])])

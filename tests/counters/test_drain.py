@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from commons.connecting import connect
 from counters import applying, drain, selectors
 from counters.folding import Claim, Folded
 from counters.models import Counter, DeadLetter, History, IdempotencyKey, StreamCursor
 from counters.payload import Block
-from counters.postgres import connect
 from counters.records import VALUE_MAX, Batch, Increment
 from runtime.drain import _lock_number
 from tests.counters.support import A, B, C, Shard, execute, keyed, stored

@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 from django.conf import settings
 
+from commons.connecting import connect
 from counters import selectors
 from counters.models import DAY_S, HOUR_S, MINUTE_S, DeadLetter, History, IdempotencyKey
 from counters.partitions import HISTORY, IDEMPOTENCY, ensure_partitions
 from counters.payload import encode_payload
-from counters.postgres import connect
 from counters.records import VALUE_MAX, Increment
 from counters.services import Replayed, counters_retain, dead_letters_replay
 from tests.counters.support import A, B, Shard, execute, keyed, stored

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from config import wiring
+from commons import connecting
 from runtime.drain import DrainLimits
 from tests.timeseries.chili import Chili
 from tests.timeseries.store_cases import StoreUnderTest, open_store
@@ -26,10 +26,10 @@ def memory_store() -> Iterator[StoreUnderTest]:
 
 @pytest.fixture(scope="session")
 def postgres_store(django_db_setup, django_db_blocker) -> Iterator[StoreUnderTest]:
-    with django_db_blocker.unblock(), wiring.connect() as connection:
+    with django_db_blocker.unblock(), connecting.connect() as connection:
         conninfo = f"{connection.info.dsn} password={connection.info.password}"
     writer = PostgresWriter(
-        connect=wiring.connect, oldest_ns=lambda: 3_600_000_000_000, limits=LIMITS
+        connect=connecting.connect, oldest_ns=lambda: 3_600_000_000_000, limits=LIMITS
     )
     pool = AsyncConnectionPool(
         conninfo, min_size=0, max_size=2, kwargs={"autocommit": True}, open=False

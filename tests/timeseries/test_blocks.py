@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import wiring
+from commons import connecting
 from tests.support.stack import wait_until
 from tests.timeseries.store_cases import Case, StoreUnderTest
 from tests.timeseries.strategies import EPOCH_NS, messages
@@ -37,14 +37,14 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def stored(*batches: list[Measurement]) -> None:
     """Each batch stored in a transaction of its own, by a writer that knows nothing."""
     for batch in batches:
-        with wiring.connect() as connection, connection.cursor() as cursor:
+        with connecting.connect() as connection, connection.cursor() as cursor:
             cursor.execute("BEGIN")
             Apply(oldest_ns=lambda: 0, partition_hours=1).store(cursor, Batch.of(batch))
             cursor.execute("COMMIT")
 
 
 def blocks(tag: str) -> list[tuple[int, list[int], int]]:
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         return connection.execute(_BLOCKS, (tag,)).fetchall()
 
 
@@ -129,7 +129,7 @@ def test_a_repetition_writes_no_block_again(postgres_store: StoreUnderTest) -> N
 
 
 def _row_versions(case: Case) -> set[tuple[int, int]]:
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         return set(
             connection.execute(
                 "SELECT first_ns, xmin::text::bigint FROM timeseries_block WHERE tag_id ="
@@ -145,7 +145,7 @@ def test_blocks_do_not_overlap_where_their_hour_was_lost(postgres_store: StoreUn
     first = [Measurement(EPOCH_NS + at, case.tag("a"), [1.0]) for at in (1, 5, 9)]
     second = [Measurement(EPOCH_NS + at, case.tag("a"), [2.0]) for at in (3, 5, 7, 11)]
     stored(first)
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         connection.execute(
             "DELETE FROM timeseries_taghour WHERE tag_id ="
             " (SELECT id FROM timeseries_tag WHERE name = %s)",
@@ -164,7 +164,7 @@ def test_two_writers_of_one_tag_at_once_take_turns(postgres_store: StoreUnderTes
     first = [Measurement(EPOCH_NS + at, case.tag("a"), [1.0]) for at in (10, 30, 50)]
     second = [Measurement(EPOCH_NS + at, case.tag("a"), [2.0]) for at in (20, 30, 40, 60)]
     stored([Measurement(EPOCH_NS, case.tag("a"), [0.0])])
-    with wiring.connect() as connection, connection.cursor() as cursor:
+    with connecting.connect() as connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
         Apply(oldest_ns=lambda: 0, partition_hours=1).store(cursor, Batch.of(first))
         other = threading.Thread(target=stored, args=(second,))
@@ -176,7 +176,7 @@ def test_two_writers_of_one_tag_at_once_take_turns(postgres_store: StoreUnderTes
 
 
 def _somebody_waits_for_a_row() -> bool:
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             " AND query LIKE '%timeseries_taghour%' AND datname = current_database()"
@@ -193,7 +193,7 @@ def test_people_with_psql_read_measurements(postgres_store: StoreUnderTest) -> N
     ]
     stored(rows)
     span = EPOCH_NS + 59 * 60 * 10**9, EPOCH_NS + 181 * 60 * 10**9
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         found = connection.execute(
             "SELECT * FROM timeseries_measurements(%s, %s, %s)", (case.tag("a"), *span)
         ).fetchall()

@@ -7,7 +7,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from config import wiring
+from commons import connecting
 from timeseries.partitions import HOUR_NS
 from timeseries.stores.packed import rows_of
 
@@ -32,7 +32,7 @@ def old_rows() -> dict[int, dict[int, list[float]]]:
 @pytest.mark.django_db
 def test_rows_become_blocks() -> None:
     rows = old_rows()
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         connection.execute("CREATE SCHEMA before_blocks; SET search_path TO before_blocks")
         try:
             _make_old(connection, rows)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import wiring
+from commons import connecting
 from runtime.drain import DrainLimits
 from tests.support.stack import wait_until
 from tests.timeseries.store_cases import Case, StoreUnderTest
@@ -32,14 +32,14 @@ FAR_NS = EPOCH_NS - 1000 * DAY_NS
 
 @pytest.fixture
 def connection(postgres_store: StoreUnderTest) -> Iterator[psycopg.Connection[Any]]:
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         yield connection
 
 
 @pytest.fixture
 def writer(postgres_store: StoreUnderTest) -> Iterator[PostgresWriter]:
     """A second writer beside the store's own."""
-    writer = PostgresWriter(connect=wiring.connect, oldest_ns=lambda: 0)
+    writer = PostgresWriter(connect=connecting.connect, oldest_ns=lambda: 0)
     yield writer
     writer.close()
 
@@ -85,7 +85,7 @@ def test_a_tag_that_was_removed_meanwhile_is_made_again(
 
 
 def tag_id(case: Case) -> int:
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         row = connection.execute(
             "SELECT id FROM timeseries_tag WHERE name = %s", (case.tag("a"),)
         ).fetchone()
@@ -140,7 +140,7 @@ def test_a_removal_that_was_cut_short_is_finished(connection: psycopg.Connection
         make_partitions(cursor, [old_ns, old_ns + HOUR_NS], 1)
     first, second = (f"timeseries_block_{480 + hour:010d}" for hour in range(2))
     connection.execute(f"ALTER TABLE timeseries_block DETACH PARTITION {first}")
-    with wiring.connect() as reading, reading.transaction():
+    with connecting.connect() as reading, reading.transaction():
         # A reader that began before: the removal gives up half-way, after its time.
         reading.execute("SELECT 1 FROM timeseries_block LIMIT 1")
         connection.execute("SET statement_timeout = '300ms'")
@@ -190,7 +190,7 @@ def test_a_tag_that_comes_back_while_it_is_forgotten_stays(
 def keeps_waiting(pid: int) -> bool:
     """Whether somebody waits for what that backend holds."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
-    with wiring.connect() as looking:
+    with connecting.connect() as looking:
         row = looking.execute(query, (pid,)).fetchone()
     return bool(row and row[0])
 
@@ -208,7 +208,7 @@ def test_a_tag_all_of_whose_rows_came_too_late_is_not_made(
     postgres_store: StoreUnderTest, connection: psycopg.Connection[Any]
 ) -> None:
     case = postgres_store.case()
-    late = PostgresWriter(connect=wiring.connect, oldest_ns=lambda: EPOCH_NS)
+    late = PostgresWriter(connect=connecting.connect, oldest_ns=lambda: EPOCH_NS)
     case.append(
         [
             Measurement(EPOCH_NS - DAY_NS, case.tag("gone"), [1.0]),
@@ -233,7 +233,7 @@ def test_many_late_rows_make_the_next_transaction_smaller(
     case.drain_all()
     size = len(encode([Measurement(EPOCH_NS, case.tag("a"), [1.0])]))
     limits = DrainLimits(payload_bytes=100 * size)
-    writer = PostgresWriter(connect=wiring.connect, oldest_ns=lambda: 0, limits=limits)
+    writer = PostgresWriter(connect=connecting.connect, oldest_ns=lambda: 0, limits=limits)
 
     def stored_at_once() -> list[int]:
         drained = []
@@ -258,7 +258,7 @@ def test_only_one_process_drops_at_a_time(connection: psycopg.Connection[Any]) -
     old_ns = 30 * DAY_NS
     with connection.transaction(), connection.cursor() as cursor:
         make_partitions(cursor, [old_ns], 1)
-    with wiring.connect() as other:
+    with connecting.connect() as other:
         other.execute("SELECT pg_advisory_lock(%s)", (0x7473_6472_6F70,))
         assert drop_partitions(connection, old_ns + DAY_NS) == []
         other.execute("SELECT pg_advisory_unlock_all()")
@@ -276,7 +276,7 @@ def test_partitions_of_any_widths_cover_what_was_asked_and_never_overlap(
     postgres_store: StoreUnderTest, hours
 ) -> None:
     start = 40 * 24
-    with wiring.connect() as connection, connection.cursor() as cursor:
+    with connecting.connect() as connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
         asked = set()
         for each, width in hours:
@@ -292,7 +292,7 @@ def test_partitions_of_any_widths_cover_what_was_asked_and_never_overlap(
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=64))
 def test_people_with_psql_can_read_the_values(postgres_store: StoreUnderTest, values) -> None:
     packed = struct.pack(f">{len(values)}d", *values)
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         row = connection.execute("SELECT timeseries_floats(%b)", (packed,)).fetchone()
     assert row == (values,)
 
@@ -304,7 +304,7 @@ def test_a_silent_tag_of_long_ago_is_found_without_reading_the_partitions_betwee
     put(case, *[(EPOCH_NS + hour * HOUR_NS, float(hour)) for hour in range(30)])
     case.drain_all()
     asked = Query(case.tag("a"), EPOCH_NS + 29 * HOUR_NS, EPOCH_NS + 30 * HOUR_NS, 1000)
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         plan = connection.execute(
             "EXPLAIN (ANALYZE, FORMAT JSON) " + LAST,
             last_parameters(asked),
@@ -360,7 +360,7 @@ def test_a_store_that_is_away_says_so_and_comes_back(postgres_store: StoreUnderT
     def connect() -> psycopg.Connection[Any]:
         if not next(connects):
             raise psycopg.OperationalError("nobody there")
-        return wiring.connect()
+        return connecting.connect()
 
     writer = PostgresWriter(connect=connect, oldest_ns=lambda: 0)
     case = postgres_store.case()

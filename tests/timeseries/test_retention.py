@@ -4,7 +4,7 @@ import pytest
 import time_machine
 from django.conf import settings
 
-from config import wiring
+from commons import connecting
 from config.celery import app
 from tests.timeseries.store_cases import StoreUnderTest
 from timeseries import tasks
@@ -28,14 +28,14 @@ def test_it_makes_room_ahead_and_drops_what_is_past(postgres_store: StoreUnderTe
         tasks.retain.delay()
     assert min(hours()) == 300_000 + 1
     # Away with what is far ahead of the other tests.
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         for each in partitions(connection):
             if each.low_ns < 310_000 * HOUR_NS:
                 connection.execute(f"DROP TABLE {each.name}")
 
 
 def hours() -> set[int]:
-    with wiring.connect() as connection:
+    with connecting.connect() as connection:
         return {
             each.low_ns // HOUR_NS
             for each in partitions(connection)

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from psycopg import IsolationLevel
 
 from commons.commands import clear_errors
-from counters.postgres import connect
+from commons.connecting import connect
 from runtime.progress import Advance, progress
 
 # Of one snapshot, streamed: a hundred million totals take no more memory than one.
