@@ -48,7 +48,7 @@ def _panels() -> list[str]:
 
 def _names(expression: str) -> set[str]:
     """The metrics that an expression asks for."""
-    bare = re.sub(r"\[[^\]]*\]", "", _SELECTOR.sub("", _GROUPING.sub("", expression)))
+    bare = re.sub(r"\[[^\]]*\]|\boffset \w+", "", _SELECTOR.sub("", _GROUPING.sub("", expression)))
     return set(_WORDS.findall(bare)) - _FUNCTIONS
 
 
