@@ -21,8 +21,9 @@ from devstack.programs import Account, Child, Program
 
 USER = "adhouse"
 DATABASE = "adhouse"
-# What a web worker may hold at most is nine; `WEB_CONCURRENCY` is the number of cores by default.
-MAX_CONNECTIONS = max(200, 80 + 10 * (os.cpu_count() or 1))
+# Of one worker of each pool: the api's pool, its reads of measurements and its replica; the pool of
+# the packets; the edge's replica. And what there is once: Celery, the writer, people with psql.
+_CONNECTIONS_A_WORKER, _CONNECTIONS_ONCE, _CONNECTIONS_LEAST = 13 + 8 + 1, 40, 200
 SHARED_BUFFERS = "192MB"
 INITDB_TIMEOUT_S = 120
 _CONNECT_TIMEOUT_S = 2
@@ -50,14 +51,21 @@ def server_account(directory: Path) -> Account | None:
 
 
 class Postgres:
-    """One embedded PostgreSQL server under `directory`. Nothing runs before its program does."""
+    """One embedded PostgreSQL server under `directory`, with room for the connections of pools with
+    `workers` each. Nothing runs before its program does.
+    """
 
-    def __init__(self, directory: Path, *, logs: Path, durable: bool = True) -> None:
+    def __init__(
+        self, directory: Path, *, logs: Path, durable: bool = True, workers: int = 1
+    ) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.port = 0
         self._logs = logs
         self._durable = durable
+        self._max_connections = max(
+            _CONNECTIONS_LEAST, _CONNECTIONS_ONCE + workers * _CONNECTIONS_A_WORKER
+        )
         self._account: Account | None = None
         self._password = ""
 
@@ -84,7 +92,7 @@ class Postgres:
             "port": str(self.port),
             # Paths of sockets may have 107 bytes only, and DATA_DIR may be deep.
             "unix_socket_directories": "",
-            "max_connections": str(MAX_CONNECTIONS),
+            "max_connections": str(self._max_connections),
             "shared_buffers": SHARED_BUFFERS,
             "timezone": "UTC",
             "log_timezone": "UTC",

@@ -56,7 +56,9 @@ class Stack:
         self._options = options
         self._data = data
         self._say = say
-        self._postgres = Postgres(data.path / "postgres", logs=data.logs)
+        self._postgres = Postgres(
+            data.path / "postgres", logs=data.logs, workers=options.web_concurrency
+        )
         self._redis = Redis(data.path / "redis")
 
     def run(self) -> None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import redis
 
+from config import env
 from devstack.errors import StackError
 from devstack.postgres import Postgres, server_account
 from devstack.programs import LAUNCHER, ROOT, Account, Child
@@ -95,6 +96,14 @@ def test_a_cluster_torn_while_it_was_made_is_made_again(tmp_path):
         child.wait_ready(START_TIMEOUT_S)
     finally:
         child.stop(5)
+
+
+@pytest.mark.parametrize(("workers", "connections"), [(1, 200), (4, 200), (32, 744)])
+def test_there_is_room_for_the_connections_of_all_workers(tmp_path, workers, connections):
+    server = Postgres(tmp_path, logs=tmp_path, workers=workers)
+    assert f"max_connections={connections}" in server.program().command
+    least = env.value("DATABASE_POOL_SIZE") * 2 + env.value("TIMESERIES_READERS") + 2
+    assert connections >= workers * least
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):
