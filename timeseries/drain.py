@@ -131,6 +131,7 @@ class Draining:
         for _ in range(max(1, round(self._pace.interval_s / _LOOK_S))):
             if self._wait(_LOOK_S) or self._much():
                 return
+            self._looked_s = time.monotonic()
 
     def _much(self) -> bool:
         try:

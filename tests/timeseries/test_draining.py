@@ -1,5 +1,6 @@
 """The writer's loop: passes, pauses, troubles, over a real stream."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -86,6 +87,20 @@ def test_a_quiet_stream_is_looked_at_once_a_second(two):
     assert waits.seconds == [0.1] * 20
     # Two passes in 20 looks, and the one at the end.
     assert len(told) == 3
+
+
+def test_a_long_pause_is_no_silence(two, monkeypatch):
+    now_s, silent_s = 0.0, list[float]()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+
+    def look(count: int) -> None:
+        nonlocal now_s
+        now_s += 0.1
+        silent_s.append(loop.silent_s())
+
+    loop, _ = draining(Memory(), two, Waits(50, look), pace=Pace(interval_s=3600))
+    loop.run()
+    assert 0 < max(silent_s) < 1
 
 
 def test_much_is_not_waited_for(two):
