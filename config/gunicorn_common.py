@@ -42,12 +42,17 @@ def boot_worker(pool: str) -> None:
 
 
 def forget_worker(pool: str, worker: Any) -> None:
-    """After a worker is gone: drop its gauges."""
-    # Not at the top: see `prepare_pool`.
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    """After a worker is gone: keep what it has counted, drop its gauges."""
+    forget_process(pool, worker.pid)
     Succession(env.run_dir(), pool).forget(worker.pid)
+
+
+def forget_process(pool: str, pid: int) -> None:
+    """The same of any process that keeps metrics with the pool."""
+    # Not at the top: see `prepare_pool`.
+    from runtime.metric_files import fold
+
+    fold(pid, _metrics_dir(pool))
 
 
 def _metrics_dir(pool: str) -> Path:

@@ -8,15 +8,13 @@ import socket
 from functools import partial
 from logging import getLogger
 
-from prometheus_client.multiprocess import mark_process_dead
-
 from accounts.keeper import new_keeper
 from accounts.packets.answers import new_answers, new_renewals
 from accounts.packets.limits import Limits
 from accounts.packets.pool import Pool, Work, listeners
 from accounts.packets.process import run
 from config import env
-from config.gunicorn_common import begin_pool
+from config.gunicorn_common import begin_pool, forget_process
 from config.health import healthz
 from runtime.watch import watched
 
@@ -41,7 +39,7 @@ def serve_packets() -> None:
     log.info("packets on port %d, served by %d processes", port, processes)
     # Two seconds more than the processes give themselves.
     grace_s = env.value("GRACEFUL_TIMEOUT_S") + 2.0
-    Pool(places, grace_s=grace_s, buried=mark_process_dead).run()
+    Pool(places, grace_s=grace_s, buried=partial(forget_process, POOL)).run()
 
 
 def _serve(listener: socket.socket | None, lifeline: int) -> None:

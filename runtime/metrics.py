@@ -17,13 +17,12 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Metric,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from runtime.http.routes import Route
 from runtime.http.stats import LATENCY_BOUNDS_S
+from runtime.metric_files import MetricFiles
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # The route of what no route matched: a raw path would let any visitor make new series.
@@ -138,19 +137,6 @@ def worker_gauge(name: str, text: str) -> Gauge:
     return Gauge(name, text, registry=_REGISTRY, multiprocess_mode="liveall")
 
 
-class _Files:
-    """Collects what processes have written to files in some directories."""
-
-    def __init__(self, directories: Iterable[Path]) -> None:
-        self._directories = tuple(directories)
-
-    def collect(self) -> Iterable[Metric]:
-        """Everything, summed over all files."""
-        files = [str(path) for each in self._directories for path in each.glob("*.db")]
-        merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
-        return merged
-
-
 def render_metrics(*, beside: Iterable[Path] = ()) -> bytes:
     """Every metric of every worker of this pool, as Prometheus text of type `CONTENT_TYPE`; and of
     pools whose processes write to the directories `beside`.
@@ -159,5 +145,5 @@ def render_metrics(*, beside: Iterable[Path] = ()) -> bytes:
     if not own:
         return generate_latest(_REGISTRY)
     registry = CollectorRegistry()
-    registry.register(_Files([Path(own), *beside]))
+    registry.register(MetricFiles([Path(own), *beside]))
     return generate_latest(registry)
