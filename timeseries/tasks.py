@@ -7,6 +7,7 @@ from dataclasses import asdict
 import structlog
 from celery import shared_task
 
+from commons.tasks import unless_away
 from timeseries.opening import oldest_ns, open_streams, open_writer
 from timeseries.stores.base import Retained
 
@@ -16,8 +17,9 @@ AHEAD_NS = 2 * 3_600_000_000_000
 
 
 @shared_task(name="timeseries.tasks.retain")
+@unless_away("old measurements are not dropped for now", None)
 def retain() -> None:
-    """Let go of what is past the retention, and make room ahead. StoreAwayError, RedisError."""
+    """Let go of what is past the retention, and make room ahead."""
     with closing(open_writer()) as writer:
         retained = writer.retain(
             oldest_ns=oldest_ns(), newest_ns=time.time_ns() + AHEAD_NS, streams=open_streams()
