@@ -52,7 +52,7 @@ def new_commit(
         encode=encode,
         settle=partial(_settle, tables),
         limits=CommitLimits(
-            stream_max_bytes=env.value("STREAM_MAX_BYTES"),
+            stream_max_bytes=settings.STREAM_MAX_BYTES,
             deadline_s=env.value("INGEST_DEADLINE_S"),
         ),
     )

@@ -60,7 +60,7 @@ class Measurements:
             encode=encode_items,
             settle=opening.settle,
             limits=CommitLimits(
-                stream_max_bytes=env.value("STREAM_MAX_BYTES"),
+                stream_max_bytes=settings.STREAM_MAX_BYTES,
                 deadline_s=env.value("INGEST_DEADLINE_S"),
             ),
         )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from django.db import connection
 
 from config.celery import app
 from counters import drain, tasks, totals
+from counters.management.commands import increments_replay
 from counters.models import DeadLetter
 from counters.records import VALUE_MAX, Batch, Increment
 from counters.totals import TotalsCache
 from devstack.programs import ROOT
+from runtime.stream import Stream
 from tests.counters.support import A, B, Shard, execute, stored
 from tests.support.stack import wait_until
 
@@ -191,6 +194,27 @@ def test_increments_replay_checks_the_whole_file_first(shard: Shard, tmp_path) -
         run("increments_replay", str(tmp_path / "nowhere"))
     with pytest.raises(CommandError, match="name a file, or say --dead-letters"):
         run("increments_replay")
+
+
+def test_increments_replay_waits_for_room(shard: Shard, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(increments_replay, "CHUNK", 1)
+    monkeypatch.setattr(settings, "STREAM_MAX_BYTES", 1)
+    monkeypatch.setattr(Stream, "size_bytes", Stream.length)
+    looks: list[float] = []
+
+    def drained_meanwhile(seconds: float) -> None:
+        looks.append(seconds)
+        shard.run()
+
+    monkeypatch.setattr(time, "sleep", drained_meanwhile)
+    file = journal(tmp_path / "journal", *[(A, 1)] * 3)
+    assert run("increments_replay", file)[0] == "3 increments sent\n"
+    assert len(looks) == 2
+    monkeypatch.setattr(increments_replay, "FULL_S", -1.0)
+    with pytest.raises(CommandError, match="is the worker running"):
+        run("increments_replay", journal(tmp_path / "another", (A, 1), (A, 2)))
+    shard.run()
+    assert stored() == {A: 3}
 
 
 def test_increments_replay_counts_dead_letters(shard: Shard) -> None:

@@ -1,6 +1,7 @@
 """`manage.py increments_replay`: counts dead letters, or a journal of increments, after all."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -18,9 +19,13 @@ from counters.services import dead_letters_replay
 from counters.totals import streams
 from runtime.progress import Advance, progress
 from runtime.redis_where import open_redis
-from runtime.stream import Appender, AppendError
+from runtime.stream import Appender, AppendError, Stream
 
 CHUNK = 1_000
+# How long to wait for a full stream to be drained.
+FULL_S = 60.0
+_LOOK_S = 0.2
+_AGAIN = "run it again within 24 hours, and nothing counts twice"
 _ACTOR = "increments_replay"
 
 
@@ -72,18 +77,29 @@ class Command(BaseCommand):
 def _send(file: Path, digest: str, advance: Advance) -> None:
     """Append the file's increments, each part under a key of its own."""
     with closing(open_redis(settings.REDIS_URL)) as client:
-        appender = Appender(client, streams()[0])
+        stream, appender = Stream(client, streams()[0]), Appender(client, streams()[0])
         lines, done, number = _increments(file), 0, 0
         while chunk := list(islice(lines, CHUNK)):
+            _wait_for_room(stream)
             keyed = Keyed(f"replay:{digest}:{number}", Batch.of(chunk))
             try:
                 appender.append(encode_payload([keyed]))
             except AppendError as error:
-                raise CommandError(
-                    f"redis cannot be used: {error}; run it again, nothing counts twice"
-                ) from error
+                raise CommandError(f"redis cannot be used: {error}; {_AGAIN}") from error
             done, number = done + len(chunk), number + 1
             advance(done)
+
+
+def _wait_for_room(stream: Stream) -> None:
+    """Wait until the stream takes more, as requests must; CommandError when nobody drains it."""
+    give_up_s = time.monotonic() + FULL_S
+    while stream.size_bytes() >= settings.STREAM_MAX_BYTES:
+        if time.monotonic() > give_up_s:
+            raise CommandError(
+                f"{stream.key}: holds STREAM_MAX_BYTES and is not drained, is the worker running?"
+                f" {_AGAIN}"
+            )
+        time.sleep(_LOOK_S)
 
 
 def _check(file: Path) -> tuple[int, str]:
