@@ -16,9 +16,9 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from logging import getLogger
 from typing import Any, Generic, TypeVar
 
@@ -187,15 +187,6 @@ class GroupCommit(Generic[Item]):
             assert self._loop is not None
             self._loop.call_soon(self._flush)
 
-    def submit_from_thread(self, item: Item, size_bytes: int, accepted: Answer) -> Answer:
-        """The same from another thread than the loop's: waits for the answer and gives it."""
-        answered: Future[Answer] = Future()
-        assert self._loop is not None, "not started"
-        self._loop.call_soon_threadsafe(
-            self.submit, item, size_bytes, answered.set_result, accepted
-        )
-        return answered.result()
-
     def _shut(self) -> bool:
         return self._stopping or self._stream_bytes >= self.limits.stream_max_bytes
 
@@ -250,22 +241,19 @@ class GroupCommit(Generic[Item]):
         self._stream_bytes += len(batch.words)
         self.stats.accepted(len(batch.items), time.monotonic() - batch.began_s)
         self._release(batch)
-        for reply, answer in zip(batch.replies, batch.answers, strict=True):
-            reply(answer)
+        _tell(batch.replies, batch.answers)
 
     def _refuse(self, batch: _Batch[Item], reason: str) -> None:
         self.stats.refused(reason, len(batch.items))
         self._release(batch)
-        for reply in batch.replies:
-            reply(REFUSALS[reason])
+        _tell(batch.replies, repeat(REFUSALS[reason]))
 
     def _abandon(self, batch: _Batch[Item]) -> None:
         """Nobody knows: a new writer, since this one's number may be used or not."""
         self._writer, self._seq = new_writer(), 0
         self.stats.refused("unknown", len(batch.items))
         self._release(batch)
-        for reply in batch.replies:
-            reply(UNKNOWN)
+        _tell(batch.replies, repeat(UNKNOWN))
 
     def _release(self, batch: _Batch[Item]) -> None:
         """Make way for the next batch, before anybody hears of this one and sends more."""
@@ -365,3 +353,13 @@ class GroupCommit(Generic[Item]):
                 self._stream_bytes = int(used_bytes or 0)
             self.stats.publish()
             await asyncio.sleep(_TICK_S)
+
+
+def _tell(replies: Iterable[Reply], answers: Iterable[Answer]) -> None:
+    """Give each its answer; as many as there are replies."""
+    for reply, answer in zip(replies, answers, strict=False):
+        try:
+            reply(answer)
+        except Exception:
+            # One request's trouble is not the batch's.
+            log.exception("an answer could not be given")

@@ -192,4 +192,7 @@ class Limiter:
         for number, (_, decides) in enumerate(groups):
             granted, wait_us = verdict[2 * number : 2 * number + 2]
             for place, decide in enumerate(decides):
-                decide(0.0 if place < granted else max(wait_us / 1e6, 0.001))
+                try:
+                    decide(0.0 if place < granted else max(wait_us / 1e6, 0.001))
+                except Exception:
+                    log.exception("a request whose rate was looked at could not go on")

@@ -61,7 +61,7 @@ class Listener:
             confirmation = pubsub.get_message(timeout=_CONNECT_TIMEOUT_S)
             if confirmation is None or confirmation["type"] != "subscribe":
                 raise redis.TimeoutError("the subscription was not confirmed")
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError, ValueError):
             pubsub.close()
             raise
         self._pubsub = pubsub

@@ -180,7 +180,8 @@ class Subscriber:
             message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=timeout_s)
             while message is not None and self._pubsub.get_message(timeout=0) is not None:
                 pass  # One look serves every hint that is already here.
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError, ValueError):
+            # ValueError: a connection that broke while it was being set up.
             self._drop()
             self._sleep(timeout_s)
             return False
@@ -191,7 +192,7 @@ class Subscriber:
         try:
             pubsub.subscribe(self._channel)
             pubsub.get_message(timeout=_SOCKET_TIMEOUT_S)
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError, ValueError):
             pubsub.close()
             raise
         self._pubsub = pubsub

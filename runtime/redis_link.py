@@ -79,11 +79,15 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         reader, waiting = self._reader, self._waiting
         reader.feed(data)
-        try:
-            while (reply := reader.gets()) is not False:
-                waiting.popleft()[0](reply)
-        except (hiredis.ProtocolError, IndexError):
-            self.abort()  # Not what was asked: whatever speaks there is not to be believed.
+        while True:
+            try:
+                if (reply := reader.gets()) is False:
+                    return
+                callback, _ = waiting.popleft()
+            except (hiredis.ProtocolError, IndexError):
+                self.abort()  # Not what was asked: whatever speaks there is not to be believed.
+                return
+            _tell(callback, reply)
 
     @property
     def closing(self) -> bool:
@@ -103,7 +107,15 @@ class _Connection(asyncio.Protocol):
         self.on_lost()
         waiting, self._waiting = self._waiting, deque()
         for callback, _ in waiting:
-            callback(LinkLostError(str(exc or "closed by Redis")))
+            _tell(callback, LinkLostError(str(exc or "closed by Redis")))
+
+
+def _tell(callback: Callback, reply: Any) -> None:
+    try:
+        callback(reply)
+    except Exception:
+        # One caller's mistake is not the others', who also wait for their replies.
+        log.exception("an answer of Redis could not be used")
 
 
 class RedisLink:

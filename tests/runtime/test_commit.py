@@ -1,7 +1,6 @@
 """Group commit over a real Redis: what arrives together is one entry, and an answer is true."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -57,6 +56,22 @@ def test_what_arrives_together_is_one_entry() -> None:
 
     assert with_commit(use) == [SAFE] * 3
     assert payloads() == [b"a,b,c"]
+
+
+def test_one_request_that_cannot_take_its_answer_is_not_the_others_trouble(caplog) -> None:
+    def broken(answer: Answer) -> None:
+        raise ZeroDivisionError
+
+    async def use(commit: GroupCommit[str]) -> list[Answer]:
+        async def submit_broken() -> None:
+            commit.submit("x", 1, broken, SAFE)
+
+        _, *others = await asyncio.gather(submit_broken(), submit(commit, "a"), submit(commit, "b"))
+        return [*others, await submit(commit, "c")]
+
+    assert with_commit(use) == [SAFE] * 3
+    assert payloads() == [b"x,a,b", b"c"]
+    assert "an answer could not be given" in caplog.text
 
 
 def test_what_arrives_while_a_batch_is_written_is_the_next_entry() -> None:
@@ -131,23 +146,6 @@ def test_without_redis_nothing_is_accepted() -> None:
     answer = with_commit(use, url=NOWHERE)
     assert answer.status == 503
     assert b"nothing was accepted" in answer.body
-
-
-def test_threads_wait_for_their_answer() -> None:
-    async def use(commit: GroupCommit[str]) -> list[Answer]:
-        answers: list[Answer] = []
-
-        def ask() -> None:
-            answers.append(commit.submit_from_thread("a", 1, SAFE))
-
-        threads = [threading.Thread(target=ask) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in threads))
-        return answers
-
-    assert with_commit(use) == [SAFE] * 5
-    assert b",".join(payloads()) == b"a,a,a,a,a"
 
 
 def test_stopping_answers_what_was_taken_and_refuses_the_rest() -> None:
