@@ -4,6 +4,7 @@ The caches are used only while this process hears of changes, see `accounts.keep
 check asks PostgreSQL, and nobody is let in because a store is away.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -24,13 +25,19 @@ _LOCKED_ADDRESSES_MOST = 10_000
 
 
 class Sessions:
-    """What one process knows of sessions, and how it finds out the rest."""
+    """What one process knows of sessions, and how it finds out the rest. An address is locked for
+    `locked_s` at the longest.
+    """
 
-    def __init__(self, *, redis: RedisSessions, password_memory_s: float) -> None:
+    def __init__(
+        self, *, redis: RedisSessions, password_memory_s: float, locked_s: float = math.inf
+    ) -> None:
         self.memory = SessionMemory()
         self.redis = redis
         self.passwords = RememberedPasswords(seconds=password_memory_s)
-        self._locked_addresses: dict[str, None] = {}
+        # Each with the second of `time.monotonic` by which it is not locked any more.
+        self._locked_addresses: dict[str, float] = {}
+        self._locked_s = locked_s
 
     def check(self, token: str | bytes) -> Person | None:
         """The person, or None for a token that is no valid session's."""
@@ -96,7 +103,7 @@ class Sessions:
         is remembered of the password and memory's own entry; None when that cannot be said without
         asking anybody.
         """
-        if self._locked_addresses and limited_as(address) in self._locked_addresses:
+        if self.some_address_is_locked and limited_as(address) in self._locked_addresses:
             return None
         opened = self.passwords.opened(key=key, password=password)
         if opened is None:
@@ -107,7 +114,10 @@ class Sessions:
     @property
     def some_address_is_locked(self) -> bool:
         """Whether logins must be looked at by where they come from."""
-        return bool(self._locked_addresses)
+        locked = self._locked_addresses
+        while locked and next(iter(locked.values())) <= time.monotonic():
+            del locked[next(iter(locked))]
+        return bool(locked)
 
     def heard(self, message: str) -> None:
         """Take a message of `accounts.changes` to heart."""
@@ -127,7 +137,8 @@ class Sessions:
         if len(self._locked_addresses) >= _LOCKED_ADDRESSES_MOST:
             self._locked_addresses.clear()
             self.passwords.clear()
-        self._locked_addresses[address] = None
+        self._locked_addresses.pop(address, None)
+        self._locked_addresses[address] = time.monotonic() + self._locked_s
 
     def distrust(self) -> None:
         """Changes may go unheard."""
@@ -161,6 +172,7 @@ def process_sessions() -> Sessions:
     return Sessions(
         redis=RedisSessions(settings.CACHE_REDIS_URL, secret=settings.SECRET_KEY.encode()),
         password_memory_s=settings.ACCOUNT_PASSWORD_MEMORY_S,
+        locked_s=settings.ACCOUNT_LOCKOUT_LONGEST_S,
     )
 
 

@@ -131,17 +131,21 @@ class Pool:
 
     def _start(self, place: _Place) -> None:
         place.started_at_s = time.monotonic()
+        # Or the child would take a signal that comes at once as the parent does: note it, no more.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         place.pid = os.fork()
         if place.pid == 0:
-            self._live(place)
+            self._live(place, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _live(self, place: _Place) -> None:
+    def _live(self, place: _Place, signals: Iterable[int]) -> None:
         """The child's whole life; never returns into the parent's code."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             os.close(self._held)
             for other in self._places:
                 if other is not place and other.listener is not None:

@@ -77,6 +77,18 @@ def test_a_login_is_looked_at_where_addresses_are_locked(ask, sessions):
     assert ask("LOGIN") is None
 
 
+def test_an_address_is_not_looked_at_for_ever(ask, sessions, monkeypatch):
+    login = ask("LOGIN")
+    monkeypatch.setattr(sessions, "_locked_s", 3600.0)
+    sessions.heard("lock address 192.0.2.9")
+    monkeypatch.setattr(sessions, "_locked_s", 0.0)
+    sessions.heard("lock address 192.0.2.8")
+    assert not login.holds()
+    sessions.heard("lock address 192.0.2.9")
+    assert login.holds()
+    assert not sessions.some_address_is_locked
+
+
 def test_a_login_is_not_known_to_a_locked_account(ask, sessions):
     login = ask("LOGIN")
     sessions.heard("lock account ann")
