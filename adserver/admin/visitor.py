@@ -44,7 +44,7 @@ def visitor_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
     """The form, the answer, and the ads that are not in it."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    query = request.META.get("QUERY_STRING", "").encode("latin-1")
+    query = request.META.get("QUERY_STRING", "").encode()
     answer = lookup_ads(query)
     context = {
         **model_admin.admin_site.each_context(request),

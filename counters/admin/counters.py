@@ -90,7 +90,7 @@ class CounterAdmin(ReadOnly, LongList):
 def _page(request: HttpRequest, key: UUID) -> dict[str, Any]:
     counter = Counter.objects.filter(pk=key).first()
     [total] = selectors.totals([key])
-    query = request.META.get("QUERY_STRING", "").encode("latin-1")
+    query = request.META.get("QUERY_STRING", "").encode()
     context: dict[str, Any] = {
         "title": "Counter",
         "key": key,
