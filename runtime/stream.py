@@ -106,11 +106,6 @@ class Stream:
         raw = self._client.xrange(self.key, "-", "+", count=1)
         return _at_ms(raw[0][0]) if raw else None
 
-    def last_id(self) -> bytes | None:
-        """The newest entry's id; None when none waits."""
-        raw = self._client.xrevrange(self.key, "+", "-", count=1)
-        return raw[0][0] if raw else None
-
 
 class AppendError(Exception):
     """The batch may be in the stream or not: Redis did not say so in time."""

@@ -101,12 +101,6 @@ class TagSummary(Struct, frozen=True):
     count: int
 
 
-def check_tag(tag: str) -> None:
-    """Refuse what no store could keep: the length is checked where the message is decoded."""
-    if "\0" in tag:
-        raise InvalidTagError("tag: must not contain the character NUL")
-
-
 def encode(batch: Sequence[Measurement]) -> bytes:
     """The batch as one payload of the stream. InvalidTagError for a tag that holds NUL."""
     tags = [measurement.tag for measurement in batch]

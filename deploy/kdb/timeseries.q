@@ -43,4 +43,3 @@
 
 // Each tag's first and last time and number of different times.
 .ts.tags:{[ignored] .ts.check 0; select first_ns:min time, last_ns:max time, n:count no by tag from select last no by tag,time from .ts.measurement};
-.ts.latest:{[ignored] .ts.check 0; select latest:max time from .ts.measurement};

@@ -63,7 +63,7 @@ def start(case: Case, chili: Chili) -> None:
     chili.start()
     case.store.writer.close()
     with suppress(StoreAwayError):
-        case.store.runner.run(case.store.reader.latest_ns())
+        case.store.runner.run(case.store.reader.tags())
 
 
 def restart(case: Case, chili: Chili) -> None:
@@ -181,7 +181,6 @@ def test_nobody_is_answered_before_the_log_is_read(case: Case, chili: Chili) -> 
         lambda: case.ask(Query(case.tag("a"), EPOCH_NS, EPOCH_NS + 3, 3, "mean")),
         lambda: case.exported(case.tag("a"), EPOCH_NS, EPOCH_NS + 3),
         lambda: run(reader.tags()),
-        lambda: run(reader.latest_ns()),
         case.drain,
         lambda: writer.settle(case.key, case.writer, 2),
         lambda: writer.retain(oldest_ns=0, newest_ns=0, streams=[]),

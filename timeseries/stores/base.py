@@ -81,9 +81,6 @@ class StoreReader(Protocol):
     def export(self, tag: str, start_ns: int, end_ns: int) -> AsyncIterator[Rows]:
         """All of `tag` with start ≤ time < end, ascending, in chunks. UnknownTagError as above."""
 
-    async def latest_ns(self) -> int | None:
-        """The latest time of any measurement; None when there is none."""
-
     async def health(self) -> Health:
         """Whether the store answers. Never raises."""
 

@@ -156,12 +156,6 @@ class KdbReader:
         async for rows in self._pages(tag, start_ns - 1, end_ns - 1):
             yield rows
 
-    async def latest_ns(self) -> int | None:
-        """The latest time of any measurement; None when there is none. Raises StoreAwayError."""
-        latest = (await self._call(".ts.latest", 0))["latest"].to_list()
-        # kdb+ says the smallest long where chili says null.
-        return latest[0] if latest and latest[0] is not None and latest[0] >= 0 else None
-
     async def health(self) -> Health:
         """Whether kdb+ answers, and has its functions and tables."""
         try:

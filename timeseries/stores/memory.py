@@ -114,10 +114,6 @@ class MemoryReader:
         for page in np.unique(places):
             yield rows.part(places == page)
 
-    async def latest_ns(self) -> int | None:
-        """The latest time of any measurement; None when there is none."""
-        return max((max(rows) for rows in self._tags.values()), default=None)
-
     async def health(self) -> Health:
         """It always is well."""
         return Health(ok=True)

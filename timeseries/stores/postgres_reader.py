@@ -75,10 +75,6 @@ SELECT tag.name, min(first_ns), max(last_ns), sum(count)::bigint
 FROM timeseries_taghour hour JOIN timeseries_tag tag ON tag.id = hour.tag_id
 GROUP BY tag.name ORDER BY tag.name
 """
-_LATEST = """
-SELECT max(last_ns) FROM timeseries_taghour
-WHERE hour_ns = (SELECT max(hour_ns) FROM timeseries_taghour)
-"""
 
 
 def last_parameters(query: Query) -> tuple[str, str, str, str]:
@@ -147,12 +143,6 @@ class PostgresReader:
             for rows in page.rows.pieces(PIECE_ROWS):
                 yield rows
             after_ns = page.more_after_ns
-
-    async def latest_ns(self) -> int | None:
-        """The latest time of any measurement; None when there is none. Raises StoreAwayError."""
-        async with self._answering() as connection:
-            row = await (await connection.execute(_LATEST)).fetchone()
-        return None if row is None else row[0]
 
     async def health(self) -> Health:
         """Whether PostgreSQL answers."""
