@@ -9,6 +9,7 @@ __all__ = [
     "BusyError",
     "InvalidFieldError",
     "LockedError",
+    "SessionEndedError",
     "SessionNotFoundError",
     "UsernameTakenError",
 ]
@@ -43,6 +44,13 @@ class LockedError(DomainError):
     def __init__(self, retry_after_s: float) -> None:
         self.retry_after_s = max(1, math.ceil(retry_after_s))
         super().__init__(f"login: too many failures, try again in {self.retry_after_s} s")
+
+
+class SessionEndedError(DomainError):
+    """The person's account was deleted a moment ago, and their session with it."""
+
+    def __init__(self) -> None:
+        super().__init__("authorization: the session has ended")
 
 
 class SessionNotFoundError(NotFoundError):

@@ -61,22 +61,28 @@ SELECT account.kind, account.locked_until, address.kind, address.locked_until,
   LEFT JOIN accounts_user ON accounts_user.username_key = %(account)s::text
 """,  # noqa: S608
 )
-# Two steps of a statement: the account's failures are forgotten, the address gets its try back. In
-# the order in which tries are reserved, which `FROM forgotten` sees to.
-FORGIVING = """
+
+
+def forgiving_if(condition: str) -> str:
+    """Two steps of a statement: the account's failures are forgotten, the address gets its try
+    back. In the order in which tries are reserved, which `FROM forgotten` sees to.
+    """
+    return f"""
 forgotten AS (
     DELETE FROM accounts_lockout
-    WHERE kind = 'account' AND subject = %(forgiven_account)s RETURNING 1
+    WHERE kind = 'account' AND subject = %(forgiven_account)s AND {condition} RETURNING 1
 ), given_back AS (
     UPDATE accounts_lockout SET
         failures = greatest(failures - 1, 0),
         locked_until = CASE WHEN failures - 1 < %(forgiven_most)s::int THEN NULL
                             ELSE locked_until END
     FROM (SELECT count(*) FROM forgotten) AS first
-    WHERE kind = 'address' AND subject = %(forgiven_address)s
+    WHERE kind = 'address' AND subject = %(forgiven_address)s AND {condition}
 )
-"""
-_FORGIVE = Named.of("accounts_forgive", f"WITH {FORGIVING} SELECT 1")
+"""  # noqa: S608
+
+
+_FORGIVE = Named.of("accounts_forgive", f"WITH {forgiving_if('true')} SELECT 1")
 _GIVE_BACK = """
 UPDATE accounts_lockout SET
     failures = greatest(failures - 1, 0),
@@ -130,7 +136,7 @@ def attempt_succeeded(attempt: Attempt) -> None:
 
 
 def forgiving(attempt: Attempt) -> dict[str, Any]:
-    """The parameters of `FORGIVING`."""
+    """The parameters of `forgiving_if`."""
     return {
         "forgiven_account": attempt.account,
         "forgiven_address": limited_as(attempt.address) if attempt.address else "",

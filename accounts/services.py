@@ -21,6 +21,7 @@ from accounts.audit import Kind, audit_write
 from accounts.changes import announce_user
 from accounts.errors import (
     BadCredentialsError,
+    SessionEndedError,
     SessionNotFoundError,
     UsernameTakenError,
 )
@@ -183,8 +184,11 @@ def sessions_close_others(*, person: Person, address: str = "") -> int:
 
 
 def sessions_close_all(*, user_id: int, actor: str) -> int:
-    """End all sessions of a user, on behalf of `actor`; gives how many."""
+    """End all sessions of a user, on behalf of `actor`; gives how many. Also of logins that are
+    under way: with the user's row locked they are either done, or begin after this.
+    """
     with transaction.atomic():
+        _lock([user_id]).first()
         ended = _end(Session.objects.filter(user_id=user_id), user_id)
         if ended:
             user = User.objects.get(pk=user_id)
@@ -224,8 +228,7 @@ def users_delete(*, user_ids: Sequence[int], actor: str) -> int:
     certain. Gives how many there were.
     """
     with transaction.atomic():
-        users = User.objects.filter(pk__in=user_ids).order_by("pk").select_for_update()
-        found = list(users.values_list("pk", "image"))
+        found = list(_lock(user_ids).values_list("pk", "image"))
         for user_id, _ in found:
             sessions_close_all(user_id=user_id, actor=actor)
         deleted = [user_id for user_id, _ in found]
@@ -345,6 +348,14 @@ def _purge(rows: QuerySet[Any]) -> int:
     return deleted
 
 
+def _lock(user_ids: Sequence[int]) -> QuerySet[User]:
+    """Those users, their rows locked for the transaction once they are read. Not their keys: who
+    has locked a session first, and then refers to its user, must not wait for who has the user
+    and wants the session.
+    """
+    return User.objects.filter(pk__in=user_ids).order_by("pk").select_for_update(no_key=True)
+
+
 def _end(sessions: QuerySet[Session], user_id: int) -> int:
     """End those that have not, in the transaction around, and have it announced; gives how many."""
     open_ones = sessions.filter(ended_at__isnull=True).order_by("pk").select_for_update()
@@ -365,7 +376,9 @@ def _touch(user_id: int) -> None:
 
 def _show_as(person: Person, change: Callable[[User], None]) -> Person:
     with transaction.atomic():
-        user = User.objects.select_for_update().get(pk=person.user_id)
+        user = _lock([person.user_id]).first()
+        if user is None:
+            raise SessionEndedError
         change(user)
         User.objects.filter(pk=user.pk).update(nickname=user.nickname, image=user.image)
         _touch(user.pk)

@@ -39,13 +39,13 @@ def row_of(model: type[Found], values: Sequence[Any]) -> Found:
     return model.from_db(connection.alias, _names(model), values)
 
 
-def insertion(model: type[Model], columns: Sequence[str], *, prefix: str) -> str:
-    """The text of a statement that inserts a row whose `column` is the parameter `prefix` +
-    `column`.
+def insertion(model: type[Model], columns: Sequence[str], *, prefix: str, source: str) -> str:
+    """The text of a statement that inserts, for each row of `source`, a row whose `column` is the
+    parameter `prefix` + `column`.
     """
     names = ", ".join([f'"{column}"' for column in columns])
     places = ", ".join([f"%({prefix}{column})s" for column in columns])
-    return f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({places})'  # noqa: S608
+    return f'INSERT INTO "{model._meta.db_table}" ({names}) SELECT {places} FROM {source}'  # noqa: S608
 
 
 @cache

@@ -16,7 +16,12 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
-from accounts.errors import BadCredentialsError, InvalidFieldError, LockedError
+from accounts.errors import (
+    BadCredentialsError,
+    InvalidFieldError,
+    LockedError,
+    SessionEndedError,
+)
 from accounts.images import InvalidImageError
 from adserver.records import InvalidAdError
 from adserver.rows import RowsError
@@ -77,7 +82,7 @@ class StrictJSONParser(BaseParser):
 _STATUS_OF: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
     ((InvalidAdError, RowsError, TooManyRowsError, InvalidQuestionError), 400),
     ((InvalidBodyError, InvalidFieldError, InvalidImageError), 400),
-    (BadCredentialsError, 401),
+    ((BadCredentialsError, SessionEndedError), 401),
     (NotFoundError, 404),
     (ConflictError, 409),
     (BusyError, 503),

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from accounts import services
-from accounts.errors import BadCredentialsError, InvalidFieldError
+from accounts.errors import BadCredentialsError, InvalidFieldError, SessionEndedError
 from accounts.logins import account_key
 from accounts.memory import Entry
 from accounts.packets.codec import Packet, PacketUser, encode_failure, encode_success, with_token
@@ -88,7 +88,7 @@ def from_stores(packet: Packet, client: str) -> bytes:
     """The answer to a packet, from the services. Runs in a thread, and never raises."""
     try:
         return _WAYS[packet.format](packet.user, client)
-    except NoSessionError:
+    except (NoSessionError, SessionEndedError):
         return _NO_SESSION
     except InvalidFieldError as error:
         return encode_failure(f"{_FIELDS.get(error.field, error.field)}: {error.problem}")

@@ -3,24 +3,26 @@
 import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.contrib.auth.hashers import make_password
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from accounts import logins, passwords, services
+from accounts import logins, passwords, services, session_rows
 from accounts.errors import BadCredentialsError, BusyError, LockedError, UsernameTakenError
 from accounts.models import AuditEvent, Lockout, Session, User
 from accounts.tokens import token_hash
-from commons import connecting
+from commons import connecting, prepared
 from runtime.errors import DomainError
 from tests.accounts.conftest import PASSWORD, reopened
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.django_db
+HERE = "192.0.2.1"
 REAL_HASHERS = [
     "accounts.hashers.Argon2idHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -64,6 +66,95 @@ def test_a_right_password_whose_session_cannot_be_written_is_no_failure(ann, mon
         with pytest.raises(OperationalError, match="full"):
             services.session_open(username="ann", password=PASSWORD, address="192.0.2.7")
     assert sum(Lockout.objects.values_list("failures", flat=True)) == 0
+
+
+@contextmanager
+def login_that_waits():
+    """A transaction of another connection, for the block to change Ann's row in; a login of hers
+    waits for it. What became of the login is behind it.
+    """
+    outcome: list[object] = []
+    with connecting.connect() as other, ThreadPoolExecutor(1) as thread:
+        with other.transaction():
+            yield other, outcome
+            ask = partial(services.session_open, username="ann", password=PASSWORD, address=HERE)
+            trying = thread.submit(in_threads, 1, lambda _: ask())
+            with connecting.connect() as third:
+                wait_until(
+                    lambda: third.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone(),
+                    timeout_s=30,
+                    what="the login waits",
+                )
+        outcome += trying.result(30)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE accounts_user SET password = 'another'",
+        "UPDATE accounts_user SET is_active = false",
+        "DELETE FROM accounts_user",
+    ],
+)
+def test_a_login_whose_person_changes_meanwhile_opens_nothing(ann, change):
+    AuditEvent.objects.all().delete()
+    with login_that_waits() as (other, outcome):
+        other.execute(change)
+    assert isinstance(outcome[0], BadCredentialsError)
+    assert not Session.objects.exists()
+    assert not AuditEvent.objects.exists()
+    # It was no wrong password.
+    assert {each.failures for each in Lockout.objects.all()} == {0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_login_does_not_wait_for_what_does_not_concern_it(ann):
+    with connecting.connect() as other, other.transaction():
+        other.execute("SELECT FROM accounts_user FOR KEY SHARE")
+        assert services.session_open(username="ann", password=PASSWORD).token
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda person: services.password_change(person=person, old=PASSWORD, new="another secret"),
+        lambda person: services.sessions_close_all(user_id=person.user_id, actor="olga"),
+        lambda person: services.users_delete(user_ids=[person.user_id], actor="olga"),
+    ],
+)
+def test_a_session_that_is_opened_meanwhile_is_ended_too(person, monkeypatch, end):
+    """The login has the person's row; who ends all sessions comes behind it and finds it."""
+    fetched, may_end = threading.Event(), threading.Event()
+    fetch = prepared.fetch
+
+    def slowly(named, parameters):
+        with transaction.atomic():
+            row = fetch(named, parameters)
+            fetched.set()
+            assert may_end.wait(30)
+        return row
+
+    monkeypatch.setattr(session_rows, "fetch", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        opening = threads.submit(
+            in_threads, 1, lambda _: services.session_open(username="ann", password=PASSWORD)
+        )
+        assert fetched.wait(30)
+        ending = threads.submit(in_threads, 1, lambda _: end(person))
+        with connecting.connect() as third:
+            wait_until(
+                lambda: third.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone(),
+                timeout_s=30,
+                what="the end waits",
+            )
+        may_end.set()
+        [opened] = opening.result(30)
+        [ended] = ending.result(30)
+    assert not isinstance(ended, Exception)
+    session = Session.objects.get(token_hash=token_hash(opened.token))
+    assert session.ended_at is not None
 
 
 def test_a_locked_account_says_nothing_of_the_address(ann, settings):

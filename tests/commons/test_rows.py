@@ -55,7 +55,8 @@ def test_a_row_that_is_fetched_makes_what_django_would_read():
 
 def test_a_row_is_inserted_in_a_statement_that_is_counted_and_part_of_the_transaction():
     columns = ("at", "kind", "username", "address", "detail")
-    statement = f"WITH added AS ({insertion(AuditEvent, columns, prefix='e_')}) SELECT %(n)s::int"
+    added = insertion(AuditEvent, columns, prefix="e_", source="(VALUES (1)) AS one")
+    statement = f"WITH added AS ({added}) SELECT %(n)s::int"
     values = {"at": timezone.now(), "kind": "login", "username": "'", "address": "", "detail": ""}
     parameters = {f"e_{name}": value for name, value in values.items()}
     before = execute_total.labels("default", "postgresql")._value.get()
