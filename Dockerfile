@@ -3,26 +3,19 @@
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# --- build: a compiler for meinheld, every requirement by its locked hash ---------------------
+# --- build: every requirement by its locked hash -----------------------------------------------
 FROM ${PYTHON_IMAGE} AS build
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/venv
 WORKDIR /build
-COPY requirements/base.txt requirements/edge.txt requirements/s3.txt requirements/kdb.txt \
-    requirements/meinheld_guard.h requirements/
-# Without a greenlet a request, and bearing trailers: see docs/fastpath.md.
-ENV MEINHELD_NOGREEN=1 CPPFLAGS="-I. -include /build/requirements/meinheld_guard.h"
+COPY requirements/base.txt requirements/s3.txt requirements/kdb.txt requirements/
 RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --no-deps --require-hashes -r requirements/base.txt -r requirements/edge.txt \
-        -r requirements/s3.txt
+        --no-deps --require-hashes -r requirements/base.txt -r requirements/s3.txt
 # The client of kdb+ takes 335 MB: `docker build --build-arg KDB=yes` where TIMESERIES_STORE=kdb.
 ARG KDB=
 RUN test -z "$KDB" || /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps --require-hashes -r requirements/kdb.txt
 
-# --- final: the interpreter, the packages, the product; no compiler, no root -------------------
+# --- final: the interpreter, the packages, the product; no root --------------------------------
 FROM ${PYTHON_IMAGE}
 RUN groupadd --system --gid 10001 adhouse \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /app adhouse \

@@ -82,7 +82,7 @@ class Catalog:
 
     def edge(self, *, workers: int = WORKERS) -> Server:
         """The edge pool on this catalog."""
-        return self._pool("edge", "EDGE_PORT", "config.wsgi_edge:application", workers)
+        return self._pool("edge", "EDGE_PORT", "config.asgi_edge:application", workers)
 
     def _pool(self, pool: str, port_name: str, application: str, workers: int) -> Server:
         port = free_port()

@@ -3,11 +3,10 @@
 import os
 import pwd
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.load import program
-from benchmarks.servers import GUNICORN, PYTHON, WORKERS, Server
+from benchmarks.servers import GUNICORN, PYTHON, ROOT, WORKERS, Server
 from devstack.ports import free_port
 
 _NGINX = """
@@ -70,29 +69,18 @@ def bare_asgi(*, body_bytes: int, workers: int = WORKERS) -> Server:
     return _gunicorn("bare ASGI", worker, "asgi", body_bytes, workers)
 
 
-def bare_wsgi(
-    *,
-    body_bytes: int,
-    workers: int = WORKERS,
-    name: str = "bare WSGI",
-    packages: Path | None = None,
-) -> Server:
-    """The meinheld worker and a WSGI function; meinheld out of `packages`, else the edge's own."""
+def bare_wsgi(*, body_bytes: int, packages: Path, workers: int = WORKERS) -> Server:
+    """The meinheld worker out of `packages`, and a WSGI function."""
     worker = "meinheld.gmeinheld.MeinheldWorker"
-    return _gunicorn(name, worker, "wsgi", body_bytes, workers, packages)
+    return _gunicorn("bare WSGI", worker, "wsgi", body_bytes, workers, packages)
 
 
-def published_meinheld(directory: Path) -> Path:
-    """meinheld as everybody gets it, built into a folder of its own: a greenlet a request, which
-    the edge's build is without. CalledProcessError when it cannot be built.
+def meinheld(directory: Path) -> Path:
+    """meinheld as locked, built into a folder of its own. CalledProcessError when it cannot be,
+    as without a C compiler.
     """
     command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-cache-dir", "--no-deps", "--use-pep517", "--target", str(directory)]
-    command += [f"meinheld=={version('meinheld')}", "greenlet"]
-    unchanged = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("MEINHELD_NOGREEN", "CPPFLAGS")
-    }
-    subprocess.run(command, env=unchanged, check=True, stdout=subprocess.DEVNULL)
+    command += ["--no-deps", "--require-hashes", "--use-pep517", "--target", str(directory)]
+    command += ["-r", str(ROOT / "requirements" / "bench.txt")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return directory

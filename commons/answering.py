@@ -10,8 +10,8 @@ from django.db import Error, connections
 
 from runtime.errors import DomainError
 from runtime.http.answer import Answer
+from runtime.http.errors import INTERNAL_ERROR
 from runtime.http.routes import Reply
-from runtime.http.turns import INTERNAL_ERROR
 from runtime.lanes import Lane
 
 log = getLogger(__name__)

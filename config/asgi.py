@@ -5,16 +5,11 @@ The hot routes go to the protocol class through lifespan's state, under the key 
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import django
 from django.core.handlers.asgi import ASGIHandler
-
-# How long a thread that serves Django, or the replica's, may keep the event loop waiting when that
-# has something to do: a fifth of Python's default.
-_SWITCH_INTERVAL_S = 0.001
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -42,7 +37,6 @@ async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     from config.people import People
 
     await receive()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     worker = await asyncio.to_thread(wiring.start, "api")
     ingest = Ingest()
     await ingest.start()

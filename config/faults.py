@@ -17,7 +17,7 @@ from django.views.csrf import csrf_failure as csrf_page
 
 from config.doors import response_of
 from runtime.errors import BusyError, UncertainError
-from runtime.http.errors import error_answer
+from runtime.http.errors import INTERNAL_ERROR, error_answer
 
 RETRY_AFTER_S = 1
 STORE_AWAY = (OperationalError, InterfaceError)
@@ -59,7 +59,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     if isinstance(error, DataError):
         return _plain(request, 400, UNSTORABLE_MSG)
     if _is_api(request):
-        return response_of(error_answer(500, "internal error"))
+        return response_of(INTERNAL_ERROR)
     return defaults.server_error(request)
 
 

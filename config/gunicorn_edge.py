@@ -1,18 +1,17 @@
-"""gunicorn's settings for the edge pool: `gunicorn -c config/gunicorn_edge.py config.wsgi_edge`."""
+"""gunicorn's settings for the edge pool: `gunicorn -c config/gunicorn_edge.py config.asgi_edge`."""
 
 from typing import Any
 
 from config import env
 from config import gunicorn_common as _common
 
-wsgi_app = "config.wsgi_edge:application"
+wsgi_app = "config.asgi_edge:application"
 proc_name = "adhouse-edge"
 logger_class = "config.gunicorn_logs.StructuredLogger"
 bind = f"{env.value('BIND_HOST')}:{env.value('EDGE_PORT')}"
 workers = env.value("WEB_CONCURRENCY")
-worker_class = "config.workers_edge.EdgeWorker"
-worker_connections = 16_384
-keepalive = 75
+worker_class = "config.workers.EdgeWorker"
+# A worker warms its catalog before it beats for the first time.
 timeout = 120
 graceful_timeout = env.value("GRACEFUL_TIMEOUT_S")
 worker_tmp_dir = _common.HEARTBEAT_DIR
@@ -39,17 +38,3 @@ def post_fork(server: Any, worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     """After a worker is gone, however it went."""
     _common.forget_worker("edge", worker)
-
-
-def post_worker_init(worker: Any) -> None:
-    """In the new worker, before it serves."""
-    from config import wiring
-    from runtime.metrics import RouteReporter
-
-    worker.running = [wiring.start("edge"), RouteReporter(wiring.hot_routes())]
-
-
-def worker_exit(server: Any, worker: Any) -> None:
-    """In the worker, once it has stopped serving."""
-    for each in getattr(worker, "running", []):
-        each.stop()

@@ -9,8 +9,7 @@ from rest_framework.exceptions import APIException, AuthenticationFailed
 
 from config.api import fault_of, framework_msg
 from runtime.http.answer import Answer
-from runtime.http.errors import error_answer
-from runtime.http.turns import INTERNAL_ERROR
+from runtime.http.errors import INTERNAL_ERROR, error_answer
 
 log = getLogger(__name__)
 

@@ -1,8 +1,8 @@
-"""gunicorn's worker class of the api pool."""
+"""gunicorn's worker classes of both pools."""
 
 import os
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
@@ -20,15 +20,21 @@ class ApiProtocol(FastPathProtocol):
     limits = Limits(body_bytes=env.value("MAX_BODY_BYTES"))
 
 
-class ApiServer(Server):
+class EdgeProtocol(FastPathProtocol):
+    """The fast path where no body is looked at."""
+
+    limits = Limits(body_bytes=65_536)
+
+
+class PoolServer(Server):
     """uvicorn's server, which leaves only when its successors serve, or its master is gone: else it
     would keep the port, and nobody could tell it anything.
     """
 
-    def __init__(self, *args: Any, master_pid: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, pool: str, master_pid: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._master_pid = master_pid
-        self._succession = Succession(env.run_dir(), "api")
+        self._succession = Succession(env.run_dir(), pool)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; True ends the server."""
@@ -40,12 +46,12 @@ class ApiServer(Server):
         return leaves and not self._succession.awaited()
 
 
-class ApiWorker(UvicornWorker):  # type: ignore[misc]
+class _PoolWorker(UvicornWorker):  # type: ignore[misc]
     """uvicorn under gunicorn, with the fast path before everything else."""
 
-    CONFIG_KWARGS = {  # noqa: RUF012 - name and form are the base class's
+    pool: ClassVar[str]
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": ApiProtocol,
         "ws": "none",
         "lifespan": "on",
         "access_log": False,
@@ -62,8 +68,22 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]
     async def _serve(self) -> None:
         # As the base class does it, but for the server's class.
         self.config.app = self.wsgi
-        server = ApiServer(config=self.config, master_pid=self.ppid)
+        server = PoolServer(config=self.config, pool=self.pool, master_pid=self.ppid)
         self._install_sigquit_handler()
         await server.serve(sockets=self.sockets)
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+
+class ApiWorker(_PoolWorker):
+    """A worker of the api."""
+
+    pool = "api"
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**_PoolWorker.CONFIG_KWARGS, "http": ApiProtocol}
+
+
+class EdgeWorker(_PoolWorker):
+    """A worker of the edge."""
+
+    pool = "edge"
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**_PoolWorker.CONFIG_KWARGS, "http": EdgeProtocol}

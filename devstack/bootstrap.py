@@ -21,12 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
-EDGE_GUARD = REQUIREMENTS / "meinheld_guard.h"
 # There while packages are being put in: an environment that still has it was torn by a crash.
 UNFINISHED = VENV / ".unfinished"
 OLDEST_PYTHON = (3, 11)
-# The newest Python the edge's server runs on.
-NEWEST_EDGE_PYTHON = (3, 12)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 COMMANDS = ("run", "test", "lint", "bench", "drill")
 BEGAN_S = time.monotonic()
@@ -83,20 +80,15 @@ def answer(python: str, expression: str) -> str:
 
 
 def interpreter() -> str:
-    """The Python to make the environment with. BootstrapError when every one is too old.
-
-    Preferably one the edge runs on; any newer one does for all the rest.
-    """
-    if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_EDGE_PYTHON:
+    """The Python to make the environment with. BootstrapError when every one is too old."""
+    if sys.version_info[:2] >= OLDEST_PYTHON:
         return sys.executable
     for name in ("python3.12", "python3.11"):
         path = shutil.which(name)
         if path and answer(path, "sys.version_info[0]") == "3":
             return path
-    if sys.version_info[:2] > NEWEST_EDGE_PYTHON:
-        return sys.executable
     found = ".".join(str(part) for part in sys.version_info[:3])
-    raise BootstrapError(f"Python 3.11 or 3.12 is needed; python3 here is {found}")
+    raise BootstrapError(f"Python 3.11 or newer is needed; python3 here is {found}")
 
 
 def make_environment() -> None:
@@ -121,11 +113,8 @@ def make_environment() -> None:
 
 
 def lock_hash(name: str) -> str:
-    """Identifies one locked set of requirements, and how it is built."""
-    digest = hashlib.sha256((REQUIREMENTS / f"{name}.txt").read_bytes())
-    if name == "edge":
-        digest.update(EDGE_GUARD.read_bytes())
-    return digest.hexdigest()
+    """Identifies one locked set of requirements."""
+    return hashlib.sha256((REQUIREMENTS / f"{name}.txt").read_bytes()).hexdigest()
 
 
 def stamp(name: str) -> Path:
@@ -144,12 +133,6 @@ def pip_install(names: "list[str]") -> None:
     command += ["--no-input", "--no-deps", "--require-hashes", "--use-pep517"]
     for name in names:
         command += ["-r", str(REQUIREMENTS / f"{name}.txt")]
-    if "edge" in names:
-        # Without a greenlet a request, of which the edge has no use and which costs it half its
-        # speed; pip's cache does not know one build from the other.
-        os.environ["MEINHELD_NOGREEN"] = "1"
-        os.environ["CPPFLAGS"] = f"{os.environ.get('CPPFLAGS', '')} -I. -include '{EDGE_GUARD}'"
-        command += ["--no-cache-dir", "--force-reinstall"]
     UNFINISHED.touch()
     quietly(command)
 
@@ -169,40 +152,6 @@ def install(names: "list[str]") -> None:
     UNFINISHED.unlink()
 
 
-def edge_obstacle() -> str:
-    """Why the edge's server cannot be compiled here; empty when it should be possible."""
-    version = answer(str(PYTHON), "'%d.%d' % sys.version_info[:2]")
-    if version not in ("3.11", "3.12"):
-        return f"Python 3.11 or 3.12 (this is {version})"
-    if not any(shutil.which(name) for name in (os.environ.get("CC", "cc").split()[0], "gcc")):
-        return "a C compiler (on Debian: apt install gcc)"
-    if not Path(answer(str(PYTHON), "sysconfig.get_paths()['include']"), "Python.h").exists():
-        return "Python's C headers (on Debian: apt install python3-dev)"
-    return ""
-
-
-def install_edge() -> None:
-    """Compile and install the edge's server; without it everything else still works."""
-    if stamped("edge") == lock_hash("edge"):
-        return
-    obstacle = edge_obstacle()
-    tried = f"failed {lock_hash('edge')}"
-    if not obstacle and stamped("edge") != tried:
-        say("compiling the edge's server")
-        try:
-            pip_install(["edge"])
-        except subprocess.CalledProcessError:
-            stamp("edge").write_text(tried)
-        else:
-            stamp("edge").write_text(lock_hash("edge"))
-        UNFINISHED.unlink()
-    if stamped("edge") != lock_hash("edge"):
-        reason = (
-            obstacle or "a C compiler that can build it (remove .venv/.installed-edge to retry)"
-        )
-        say(f"the edge needs {reason}; going on without it")
-
-
 def prepare(command: str) -> None:
     """Bring `.venv` to what the command needs. One at a time: others wait."""
     descriptor = os.open(str(REQUIREMENTS), os.O_RDONLY)
@@ -214,7 +163,6 @@ def prepare(command: str) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         make_environment()
         install(["base", "devstack"] + ([] if command == "run" else ["kdb", "dev"]))
-        install_edge()
     finally:
         os.close(descriptor)
 

@@ -1,6 +1,5 @@
 """`make run`: the embedded stores, the database prepared, and every process of the product."""
 
-import importlib.util
 import os
 import sys
 import time
@@ -108,11 +107,16 @@ class Stack:
     def _programs(self) -> list[Program]:
         """The table of the product's processes: a new one is one more entry."""
         host, node = self._options.reachable_host, f"worker@port{self._options.port}"
-        programs = [
+        return [
             self._python(
                 "api",
                 *("gunicorn", "-c", "config/gunicorn_api.py", "config.asgi:application"),
                 refusal=http_refusal(host, self._options.port),
+            ),
+            self._python(
+                "edge",
+                *("gunicorn", "-c", "config/gunicorn_edge.py", "config.asgi_edge:application"),
+                refusal=http_refusal(host, self._options.edge_port),
             ),
             self._django(
                 "packets",
@@ -127,16 +131,8 @@ class Stack:
                 refusal=celery_refusal(self._cache_redis_url, node),
                 stop_stage=1,
             ),
+            self._django("writer", "write_timeseries", stop_stage=1),
         ]
-        programs.append(self._django("writer", "write_timeseries", stop_stage=1))
-        if importlib.util.find_spec("meinheld") is not None:
-            edge = self._python(
-                "edge",
-                *("gunicorn", "-c", "config/gunicorn_edge.py", "config.wsgi_edge:application"),
-                refusal=http_refusal(host, self._options.edge_port),
-            )
-            programs.insert(1, edge)
-        return programs
 
     def _beat(self) -> Program:
         return self._python(
@@ -220,11 +216,10 @@ class Stack:
         url, data = self._options.url, self._data.path
         lines = [
             f"ready {url}",
+            f"  edge   {self._options.edge_url}/api/v1/ad",
             f"  admin  {url}/admin/  (name, password and token: {data / 'operator.json'})",
             f"  api    {url}/api/v1/docs/",
             f"  tcp    {self._options.reachable_host}:{self._options.packets_port}  (packets)",
             f"  logs   {self._data.logs}",
         ]
-        if importlib.util.find_spec("meinheld") is not None:
-            lines.insert(1, f"  edge   {self._options.edge_url}/api/v1/ad")
         announce("\n".join(lines))

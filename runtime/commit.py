@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from runtime.commit_stats import CommitStats
 from runtime.http.answer import UNKNOWN, Answer
-from runtime.http.errors import error_answer
+from runtime.http.errors import INTERNAL_ERROR, error_answer
 from runtime.http.routes import Reply
 from runtime.redis_link import LinkLostError, NotConnectedError, RedisLink, ReplyError, pack
 from runtime.stream import append_words, new_writer, stream_key
@@ -55,7 +55,7 @@ REFUSALS = {
     "queue": _busy("store: too much is waiting to be written"),
     "stream": _busy("store: too much is waiting to be counted"),
     "stopping": _busy("server: is stopping"),
-    "encode": Answer(500, b'{"msg":"internal error"}'),
+    "encode": INTERNAL_ERROR,
 }
 
 

@@ -11,14 +11,13 @@ from hashlib import sha256
 
 from runtime.addresses import Addresses, limited_as
 from runtime.http.answer import Answer
-from runtime.http.errors import error_answer
+from runtime.http.errors import INTERNAL_ERROR, error_answer
 from runtime.http.routes import HotRequest, HotWrite, Reply
 from runtime.limiter import Limiter, Rate, Subject
 
 log = logging.getLogger(__name__)
 _REFUSED = error_answer(401, "authorization: an API key is needed")
 UNAUTHORIZED = Answer(401, _REFUSED.body, ((b"www-authenticate", b"Bearer"),))
-_INTERNAL_ERROR = error_answer(500, "internal error")
 
 
 class Guard:
@@ -119,4 +118,4 @@ def _go_on(handler: HotWrite, request: HotRequest, reply: Reply) -> None:
     except Exception:
         log.exception("Exception in hot handler")
         if not answered:
-            reply(_INTERNAL_ERROR)
+            reply(INTERNAL_ERROR)

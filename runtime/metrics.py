@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from threading import Event, Thread
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -76,27 +75,6 @@ class RoutePublisher:
             if now != before:
                 self._published[route] = now
                 _add(route, before, now)
-
-
-class RouteReporter:
-    """Publishes once a second from a thread of its own, where no event loop can do it."""
-
-    def __init__(self, routes: Iterable[Route], *, interval_s: float = 1.0) -> None:
-        self._publisher = RoutePublisher(routes)
-        self._interval_s = interval_s
-        self._stopping = Event()
-        self._thread = Thread(target=self._run, name="route-reporter", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            self._publisher.publish()
-
-    def stop(self) -> None:
-        """Publish what is left."""
-        self._stopping.set()
-        self._thread.join()
-        self._publisher.publish()
 
 
 def _add(route: Route, before: Totals, now: Totals) -> None:

@@ -12,7 +12,7 @@ from logging import getLogger
 import msgspec
 
 from runtime.http.answer import Answer
-from runtime.http.errors import error_answer
+from runtime.http.errors import INTERNAL_ERROR, error_answer
 from runtime.http.routes import HotRequest, Reply
 from timeseries import grafana
 from timeseries.queries import InvalidQueryError, Reach, read_query
@@ -29,7 +29,6 @@ _BUSY = error_answer(503, "server: too many questions are being answered already
 _AWAY = error_answer(503, "store: does not answer, or not in time", retry_after_s=1)
 _SLOW = error_answer(503, "store: did not answer in time", retry_after_s=1)
 _STOPPING = error_answer(503, "server: is stopping", retry_after_s=1)
-_INTERNAL_ERROR = error_answer(500, "internal error")
 _encode = msgspec.json.Encoder().encode
 
 # What works an answer out; raises the errors that `Questions` knows how to word.
@@ -133,7 +132,7 @@ class Questions:
             answer = _SLOW
         except Exception:
             log.exception("Exception in the answer to a question")
-            answer = _INTERNAL_ERROR
+            answer = INTERNAL_ERROR
         reply(answer)
 
     async def stop(self) -> None:

@@ -15,11 +15,10 @@ from uvicorn.server import ServerState
 
 from runtime.http.answer import Answer
 from runtime.http.door import Door
-from runtime.http.errors import error_answer
+from runtime.http.errors import INTERNAL_ERROR, error_answer
 from runtime.http.limits import Limits
 from runtime.http.routes import HotRequest, ReadRoute, Route, WriteRoute
 from runtime.http.turns import (
-    INTERNAL_ERROR,
     AppTurn,
     ReadTurn,
     RefusalTurn,

@@ -20,4 +20,5 @@ def error_answer(status: int, msg: str, *, retry_after_s: int | None = None) -> 
     return Answer(status, body, headers)
 
 
+INTERNAL_ERROR = Answer(500, b'{"msg":"internal error"}')
 NOTHING_HERE = error_answer(404, "path: there is nothing here")

@@ -20,10 +20,10 @@ from uvicorn.server import ServerState
 from runtime.http.answer import Answer
 from runtime.http.connection import HotConnection
 from runtime.http.door import Lesson
-from runtime.http.errors import error_answer
+from runtime.http.errors import INTERNAL_ERROR, error_answer
 from runtime.http.routes import HotRequest, ReadRoute, Route, WriteRoute, item_of
 from runtime.http.stats import FIRST_BOUND_S
-from runtime.http.turns import INTERNAL_ERROR, ReadTurn
+from runtime.http.turns import ReadTurn
 
 _NOT_HTTP = error_answer(400, "request: is not valid HTTP")
 _HEAD_TOO_LARGE = error_answer(431, "headers: are too large")

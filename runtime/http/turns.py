@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from runtime.http.answer import Answer
+from runtime.http.errors import INTERNAL_ERROR
 from runtime.http.routes import HotRequest, ReadRoute, WriteRoute
 
 if TYPE_CHECKING:
@@ -90,5 +91,4 @@ class WriteTurn:
         self._protocol = None
 
 
-INTERNAL_ERROR = Answer(500, b'{"msg":"internal error"}')
 Turn = ReadTurn | WriteTurn | AppTurn | RefusalTurn

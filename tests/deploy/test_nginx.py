@@ -214,9 +214,7 @@ def test_a_body_over_the_limit_is_refused(told):
 
 def test_nginx_is_the_one_to_close_an_idle_connection():
     (idle_s,) = set(re.findall(r"^ {8}keepalive_timeout (\d+)s;", CONFIGURATION.read_text(), re.M))
-    edge = (env.BASE_DIR / "config/gunicorn_edge.py").read_text()
-    (edge_s,) = re.findall(r"^keepalive = (\d+)$", edge, re.M)
-    assert int(idle_s) < min(Limits().keep_alive_s, int(edge_s))
+    assert int(idle_s) < Limits().keep_alive_s
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

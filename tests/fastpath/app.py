@@ -92,6 +92,16 @@ def table() -> RouteTable:
     return routes
 
 
+async def run_lifespan(routes: RouteTable | None, scope, receive, send) -> None:
+    """Hand the hot routes over, and wait for the end."""
+    await receive()
+    if routes is not None:
+        scope["state"]["hot_routes"] = routes
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
 class App:
     """ASGI: the hot handlers as any framework would mount them, and a few routes of its own."""
 
@@ -101,7 +111,7 @@ class App:
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await run_lifespan(self.routes, scope, receive, send)
             return
         body = await read_body(receive)
         status, content, extra = await self._answer(scope, body)
@@ -111,14 +121,6 @@ class App:
             headers += [(b"content-type", b"application/json"), (b"content-length", length)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
-
-    async def _lifespan(self, scope, receive, send):
-        await receive()
-        if self.routes is not None:
-            scope["state"]["hot_routes"] = self.routes
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope, body: bytes) -> Answer:
         route = self.handlers.find(scope["method"].encode(), scope["raw_path"])

@@ -1,9 +1,9 @@
 """The small application at the edge: `tests.fastpath.edge:application`."""
 
 from runtime.http.answer import Answer
-from runtime.http.wsgi import wsgi_application
+from runtime.http.reads import ReadsApplication
 from runtime.metrics import render_metrics
-from tests.fastpath.app import table
+from tests.fastpath.app import run_lifespan, table
 
 
 def metrics() -> Answer:
@@ -11,6 +11,13 @@ def metrics() -> Answer:
 
 
 routes = table()
-application = wsgi_application(
+reads = ReadsApplication(
     routes, {"/healthz": lambda: Answer(200, b'{"status":"ok"}'), "/metrics": metrics}
 )
+
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await run_lifespan(routes, scope, receive, send)
+    else:
+        await reads(scope, receive, send)

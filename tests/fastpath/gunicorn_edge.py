@@ -7,10 +7,6 @@ from config.gunicorn_edge import *  # noqa: F403 - all of its settings
 from tests.fastpath.gate import wait_at_gate
 
 
-def post_worker_init(worker):  # type: ignore[no-redef] # instead of the catalog's
+def post_worker_init(worker):
     wait_at_gate(env.run_dir())
-    from runtime.metrics import RouteReporter
-    from tests.fastpath.edge import routes
-
-    worker.running = [RouteReporter(routes)]
     (env.run_dir() / f"serving-{os.getpid()}").touch()

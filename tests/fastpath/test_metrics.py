@@ -13,7 +13,7 @@ from django.urls import ResolverMatch
 from config.middleware import RequestMetrics
 from runtime.http.routes import RouteTable
 from runtime.http.stats import LATENCY_BOUNDS_S, RouteStats
-from runtime.metrics import RoutePublisher, RouteReporter, observe_request, render_metrics
+from runtime.metrics import RoutePublisher, observe_request, render_metrics
 from tests.fastpath.app import echo
 from tests.fastpath.support import HOT, SLOW, fast_bench, on_bench, pass_seconds
 from tests.fastpath.test_pools import parse
@@ -80,14 +80,6 @@ def test_observing_and_publishing_fill_the_same_buckets():
     by_library = [line.replace("by-library", "") for line in lines if "/by-library" in line]
     without_created = [line for line in by_hand if "_created" not in line]
     assert without_created == [line for line in by_library if "_created" not in line] != []
-
-
-def test_the_reporter_publishes_what_is_left_when_it_stops():
-    routes, stats = one_route(b"/reported")
-    reporter = RouteReporter(routes, interval_s=3600)
-    stats.add(200, 0.00005)
-    reporter.stop()
-    assert samples()["http_requests_total", "/reported", "GET", "200"] == 1
 
 
 @on_bench
