@@ -213,13 +213,19 @@ class Stack:
         )
 
     def _print_ready(self) -> None:
-        url, data = self._options.url, self._data.path
+        url = self._options.url
         lines = [
             f"ready {url}",
             f"  edge   {self._options.edge_url}/api/v1/ad",
-            f"  admin  {url}/admin/  (name, password and token: {data / 'operator.json'})",
+            f"  admin  {url}/admin/  ({self._who_may()})",
             f"  api    {url}/api/v1/docs/",
             f"  tcp    {self._options.reachable_host}:{self._options.packets_port}  (packets)",
             f"  logs   {self._data.logs}",
         ]
         announce("\n".join(lines))
+
+    def _who_may(self) -> str:
+        file = self._data.path / "operator.json"
+        if file.exists():
+            return f"name, password and token: {file}"
+        return "the operators that this database has; make one with manage.py createsuperuser"

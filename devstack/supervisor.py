@@ -19,8 +19,10 @@ from devstack.errors import StackError
 from devstack.parent import Parent
 from devstack.programs import Child, Program
 
-# The first restart follows within a blink; one that keeps dying waits twice as long each time.
-FIRST_RESTART_DELAY_S = 0.2
+# The first restart follows within a blink, the next ones within two seconds; one that keeps dying
+# waits twice as long each time.
+FIRST_RESTART_DELAY_S, PROMPT_RESTART_DELAY_S = 0.2, 1.6
+PROMPT_DEATHS = 10
 LONGEST_RESTART_DELAY_S = 30.0
 # A process that ran this long had started well: its death counts as the first one again.
 SETTLED_S = 10.0
@@ -53,7 +55,10 @@ class _Watched:
 
 def restart_delay_s(deaths: int) -> float:
     """Seconds to wait before starting a process again after its `deaths`-th death in a row."""
-    return min(LONGEST_RESTART_DELAY_S, FIRST_RESTART_DELAY_S * 2.0 ** min(deaths - 1, 30))
+    if deaths <= PROMPT_DEATHS:
+        return min(PROMPT_RESTART_DELAY_S, FIRST_RESTART_DELAY_S * 2.0 ** (deaths - 1))
+    doublings = min(deaths - PROMPT_DEATHS, 30)
+    return min(LONGEST_RESTART_DELAY_S, PROMPT_RESTART_DELAY_S * 2.0**doublings)
 
 
 class Supervisor:
