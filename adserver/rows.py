@@ -25,6 +25,8 @@ _LIST_SEPARATORS = re.compile(r"[|,\s]+")
 # Longer numbers are no ages; they stay text and are refused as such.
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _BYTE_ORDER_MARK = "\ufeff"
+# More than any body or file holds that is read at once.
+_CELL_CHARACTERS_MAX = 2**31 - 1
 
 
 class RowsError(ValueError):
@@ -50,6 +52,8 @@ def rows_from_csv(text: str, *, most: int | None = None) -> list[object]:
     Lists in a cell are separated by `|`, `,` or spaces; an empty cell means the default. RowsError
     for a header that does not fit, for broken quoting, and beyond `most` rows.
     """
+    # Of the module: a cell that is too long for its field is a mistake in one row.
+    csv.field_size_limit(_CELL_CHARACTERS_MAX)
     reader = csv.reader(io.StringIO(text.removeprefix(_BYTE_ORDER_MARK), newline=""), strict=True)
     try:
         lines = (cells for cells in reader if cells)

@@ -22,7 +22,7 @@ from adserver.api.representations import ad_json, history_json
 from adserver.catalog import lookup_ads
 from adserver.models import stored_of
 from adserver.records import Actor, parse_fields
-from adserver.rows import check_rows, rows_from_json
+from adserver.rows import check_rows, rows_from_csv, rows_from_json
 
 
 def _actor(request: Request) -> Actor:
@@ -32,6 +32,13 @@ def _actor(request: Request) -> Actor:
 def _object(request: Request) -> dict[str, object]:
     if not isinstance(request.data, dict):
         raise ParseError("body: must be an object")
+    return request.data
+
+
+def _rows(request: Request) -> object:
+    if request.data == {} and request.content_type.startswith(CSVParser.media_type):
+        # An empty body is not even given to its parser.
+        return rows_from_csv("")
     return request.data
 
 
@@ -167,7 +174,7 @@ class AdImport(APIView):
         spaces, and an empty cell means the default.
         """
         dry_run = flag(request, "dry_run")
-        rows = rows_from_json(request.data, most=services.IMPORT_ROWS_MAX)
+        rows = rows_from_json(_rows(request), most=services.IMPORT_ROWS_MAX)
         fields, errors = check_rows(rows)
         named: list[dict[str, Any]] = [{"row": error.row, "msg": error.msg} for error in errors]
         if dry_run:

@@ -125,7 +125,6 @@ def test_rows_of_a_csv_are_counted_after_the_header(client_op):
         (f"{HEADER},Title\n", "csv: the column 'title' is there twice"),
         (f'{HEADER}\n"a"b,,,,,,,,\n', "csv: line 2: "),
         (f'{HEADER}\n"never closed,,,,,,,,\n', "csv: line 2: "),
-        (f"{HEADER}\n{'x' * 200_000},,,,,,,,\n", "csv: line 2: "),
         (b"\xff\xfe", "body: is not valid UTF-8"),
         (f"{HEADER}\n" + f"title,,{TIMES},,,,,\n" * 10_001, "rows: at most 10000 at once"),
     ],
@@ -136,6 +135,15 @@ def test_a_csv_that_cannot_be_read(client_op, text, msg, query):
     assert answer.status_code == 400
     assert answer.json()["msg"].startswith(msg)
     assert not AdChange.objects.exists()
+
+
+def test_a_cell_that_is_too_long_is_a_mistake_of_its_row(client_op):
+    long = f"title,{'x' * 200_000},{TIMES},,,,,\n"
+    answer = post_csv(client_op, f"{HEADER}\n{long}title,,{TIMES},,,,,\n")
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert error["row"] == 1
+    assert error["msg"].startswith("content: must have 0 to 65536 characters")
 
 
 @pytest.mark.parametrize("data", [{}, ad_body(), "title", None, 1])

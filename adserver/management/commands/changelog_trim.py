@@ -13,6 +13,7 @@ from adserver.services import changelog_trim
 from commons.commands import clear_errors
 
 _AGE = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -42,7 +43,7 @@ def _moment(text: str, now: datetime) -> datetime:
     try:
         if match := _AGE.fullmatch(text):
             return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        if len(text) == len("2026-01-31"):
+        if _DATE.fullmatch(text):
             moment = datetime.combine(date.fromisoformat(text), time(), UTC)
         else:
             moment = parse_time(text)
