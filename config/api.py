@@ -10,11 +10,10 @@ import orjson
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError
-from django.http import Http404, UnreadablePostError
+from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
-from rest_framework.response import Response
 
 from accounts.errors import (
     BadCredentialsError,
@@ -26,9 +25,11 @@ from accounts.images import InvalidImageError
 from adserver.records import InvalidAdError
 from adserver.rows import RowsError
 from adserver.services import TooManyRowsError
+from config.doors import response_of
 from config.faults import RETRY_AFTER_S, STORE_AWAY, STORE_AWAY_MSG, TOO_LARGE_MSG, UNSTORABLE_MSG
 from counters.queries import InvalidQuestionError
 from runtime.errors import BusyError, ConflictError, NotFoundError, UncertainError
+from runtime.http.errors import error_answer
 from runtime.strict_json import InvalidBodyError, decode_json
 
 log = structlog.get_logger(__name__)
@@ -124,8 +125,10 @@ def _fault(status: int, msg: str) -> Fault:
     return Fault(status, msg, RETRY_AFTER_S if status == HTTPStatus.SERVICE_UNAVAILABLE else None)
 
 
-def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
-    """The answer to any exception of a view; what nobody foresaw is logged, and told nothing of."""
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """The answer to any exception of a view, in JSON whatever the view speaks; what nobody foresaw
+    is logged, and told nothing of.
+    """
     if isinstance(exc, exceptions.APIException):
         return _response(exc.status_code, framework_msg(exc, context), _headers(exc))
     fault = fault_of(exc)
@@ -136,8 +139,11 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     return _response(fault.status, fault.msg, wait)
 
 
-def _response(status: int, msg: str, headers: dict[str, str]) -> Response:
-    return Response({"msg": msg}, status=status, headers=headers)
+def _response(status: int, msg: str, headers: dict[str, str]) -> HttpResponse:
+    response = response_of(error_answer(status, msg))
+    for name, value in headers.items():
+        response[name] = value
+    return response
 
 
 def _headers(exc: exceptions.APIException) -> dict[str, str]:

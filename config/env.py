@@ -5,6 +5,7 @@ Every variable the product knows is declared here once, with its default and its
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Variable:
 
 
 VARIABLES: dict[str, Variable] = {}
+_WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 _reader = environ.Env()
 
 
@@ -46,7 +48,17 @@ def value(name: str) -> Any:
         return variable.default
     if variable.cast is list:
         return _reader.list(name)
-    return _reader.get_value(name, cast=variable.cast)
+    return _reader.get_value(name, cast=_CASTS.get(variable.cast, variable.cast))
+
+
+def _whole_number(text: str) -> int:
+    # Python's own also takes 1_000, and digits of any script.
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+_CASTS: dict[type, Any] = {int: _whole_number}
 
 
 def data_dir() -> Path:

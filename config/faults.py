@@ -26,7 +26,7 @@ TOO_LARGE_MSG = "body: is too large"
 # What passed every check and still does not fit into the database, such as a NUL in a cookie.
 UNSTORABLE_MSG = "request: holds a value that the database cannot hold"
 # The first part of the paths that speak JSON only.
-_API_ROOMS = frozenset(["api", "increment", "counters", "save"])
+_API_ROOMS = frozenset(["api", "increment", "counters", "save", "healthz", "readyz", "metrics"])
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

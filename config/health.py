@@ -4,19 +4,22 @@ Being ready means that this worker can serve: its index is warm and the stores t
 answer. The edge needs none once it is warm, so it stays ready while they are away; its lag tells.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import redis
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 
 from config import env, wiring
 from config.doors import response_of
 from counters.metrics import render_state
 from runtime.board import read_board
 from runtime.http.answer import Answer
+from runtime.http.errors import READS_ONLY
 from runtime.metrics import CONTENT_TYPE, render_metrics
 
 if TYPE_CHECKING:
@@ -92,16 +95,33 @@ def _redis() -> redis.Redis:
     )
 
 
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def _read_only(view: View) -> View:
+    """For reads; other methods are told so, and not asked for a form's token."""
+
+    @csrf_exempt
+    @wraps(view)
+    def reading(request: HttpRequest) -> HttpResponse:
+        return view(request) if request.method in ("GET", "HEAD") else response_of(READS_ONLY)
+
+    return reading
+
+
+@_read_only
 def healthz_view(request: HttpRequest) -> HttpResponse:
     """Django's door to `healthz`."""
     return response_of(healthz())
 
 
+@_read_only
 def readyz_view(request: HttpRequest) -> HttpResponse:
     """Django's door to `readyz`."""
     return response_of(readyz())
 
 
+@_read_only
 def metrics_view(request: HttpRequest) -> HttpResponse:
     """Prometheus text of all workers of the pool, of what runs beside it on this host without HTTP
     of its own, and of the counters wherever they are drained.

@@ -1,13 +1,30 @@
-"""Counts every request that Django answers, by route, in the metrics the fast path also feeds."""
+"""Counts every request that Django answers, by route, in the metrics the fast path also feeds; and
+sends writes to the path that was meant.
+"""
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 
 from runtime.metrics import NO_ROUTE, observe_request
+
+
+class _SameMethodElsewhere(HttpResponsePermanentRedirect):
+    """Says where it is, and that it is to be asked for there by the same method. After a 301 most
+    clients ask by GET, and a write without a path's last slash would come out as a read.
+    """
+
+    status_code = 308
+
+
+class SlashMiddleware(CommonMiddleware):
+    """Django's own, but for how it sends those elsewhere who leave a path's last slash out."""
+
+    response_redirect_class = _SameMethodElsewhere
 
 
 class RequestMetrics:

@@ -2,11 +2,11 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health, pages
 from config.doors import answered_later
 from config.measurements import export_view
+from config.schema import DocsView, SchemaView
 from counters.api.urls import urlpatterns_with as counters_urls
 from timeseries.api.urls import urlpatterns_with as timeseries_urls
 
@@ -19,8 +19,8 @@ urlpatterns = [
     path("metrics", health.metrics_view),
     path("api/v1/", include("adserver.api.urls")),
     path("api/v1/", include("accounts.api.urls")),
-    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
+    path("api/v1/docs/", DocsView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
     *counters_urls(
         increment=answered_later(b"POST", b"/increment"),

@@ -21,4 +21,7 @@ def error_answer(status: int, msg: str, *, retry_after_s: int | None = None) -> 
 
 
 INTERNAL_ERROR = Answer(500, b'{"msg":"internal error"}')
+READS_ONLY = error_answer(405, "method: must be GET or HEAD")._replace(
+    headers=((b"allow", b"GET, HEAD"),)
+)
 NOTHING_HERE = error_answer(404, "path: there is nothing here")

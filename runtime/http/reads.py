@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from runtime.http.answer import Answer
-from runtime.http.errors import INTERNAL_ERROR, NOTHING_HERE, error_answer
+from runtime.http.errors import INTERNAL_ERROR, NOTHING_HERE, READS_ONLY
 from runtime.http.routes import ReadRoute, RouteTable
 from runtime.metrics import NO_ROUTE, observe_request
 
@@ -24,9 +24,6 @@ Page = Callable[[], Answer]
 log = getLogger(__name__)
 
 _READS = ("GET", "HEAD")
-_NOT_ALLOWED = error_answer(405, "method: must be GET or HEAD")._replace(
-    headers=((b"allow", b"GET, HEAD"),)
-)
 
 
 class ReadsApplication:
@@ -61,7 +58,7 @@ class ReadsApplication:
         if route is None and page is None:
             return NOTHING_HERE
         if method not in _READS:
-            return _NOT_ALLOWED
+            return READS_ONLY
         try:
             if route is not None:
                 return route.handler(query)

@@ -216,3 +216,38 @@ def test_renderer_never_fails():
     assert render(None) == b""
     odd = {"a": "\ud800", "b": 10**30, "c": {1, 2}.__class__}
     assert json.loads(render(odd)) == {"a": "\ud800", "b": 10**30, "c": "<class 'set'>"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_pages_are_only_read(path, method):
+    answer = Client(enforce_csrf_checks=True).generic(method, path, "{}")
+    assert answer.status_code == 405
+    assert answer["allow"] == "GET, HEAD"
+    assert json.loads(answer.content) == {"msg": "method: must be GET or HEAD"}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/schema/", "/api/v1/docs/"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/vnd.oai.openapi"])
+def test_descriptions_are_only_read_and_say_so_in_json(path, method, accept):
+    answer = Client().generic(method, path, headers={"accept": accept})
+    assert answer.status_code == 405
+    assert answer["content-type"] == JSON
+    assert json.loads(answer.content)["msg"].startswith("method: ")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/v1/ad"])
+def test_a_host_that_is_not_served_is_told_in_json(path, settings):
+    settings.ALLOWED_HOSTS = ["here.example"]
+    answer = Client().get(path, headers={"host": "elsewhere.example"})
+    assert answer.status_code == 400
+    assert json.loads(answer.content)["msg"]
+
+
+def test_a_write_without_the_last_slash_goes_where_it_was_meant(client_op):
+    answer = client_op.post("/api/v1/ads", json.dumps(ad_body()), content_type=JSON)
+    # By the same method, which clients do not do after a 301.
+    assert (answer.status_code, answer["location"]) == (308, "/api/v1/ads/")
+    followed = client_op.post("/api/v1/ads", json.dumps(ad_body()), content_type=JSON, follow=True)
+    assert followed.status_code == 201

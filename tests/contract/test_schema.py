@@ -42,11 +42,14 @@ FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(Health
 
 
 def test_the_served_schema_is_the_tested_one(stack):
-    served = plain_http.get(f"{stack.url}/api/v1/schema/?format=json")
-    assert served.json() == DOCUMENT
-    as_yaml = plain_http.get(f"{stack.url}/api/v1/schema/")
-    assert as_yaml.headers["content-type"].startswith("application/vnd.oai.openapi")
-    assert as_yaml.text.startswith("openapi: 3")
+    url = f"{stack.url}/api/v1/schema/"
+    for accept in ("*/*", "application/json", "text/html"):
+        assert plain_http.get(url, headers={"accept": accept}).json() == DOCUMENT
+    assert plain_http.get(f"{url}?format=json").json() == DOCUMENT
+    for query, accept in (("?format=yaml", "*/*"), ("", "application/vnd.oai.openapi")):
+        as_yaml = plain_http.get(f"{url}{query}", headers={"accept": accept})
+        assert as_yaml.headers["content-type"].startswith("application/vnd.oai.openapi")
+        assert as_yaml.text.startswith("openapi: 3")
 
 
 @schema.include(operation_id="ads_for_visitor").parametrize()
