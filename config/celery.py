@@ -1,10 +1,35 @@
 """The Celery application of worker and beat; its settings are Django's `CELERY_*`."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from kombu import Connection
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
-app = Celery("adhouse")
+# Between two tries to reach Redis. Celery would wait two seconds longer each time, up to thirty,
+# and increments that were accepted when Redis is back would wait as long for the worker. It has no
+# setting for that but the class of its connections.
+_RETRY_EVERY_S = 1.0
+
+
+class SteadyConnection(Connection):
+    """A connection to the broker that is tried for at a steady pace."""
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        pace = {
+            "interval_start": _RETRY_EVERY_S,
+            "interval_step": 0,
+            "interval_max": _RETRY_EVERY_S,
+        }
+        return super()._ensure_connection(*args, **{**options, **pace})
+
+
+class _SteadyAMQP(AMQP):
+    Connection = SteadyConnection
+
+
+app = Celery("adhouse", amqp=_SteadyAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

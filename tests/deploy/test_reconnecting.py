@@ -1,7 +1,10 @@
-"""The pace of a database pool that cannot connect."""
+"""The pace of a database pool that cannot connect, and of Celery without its broker."""
 
+import pytest
+from kombu.exceptions import OperationalError
 from psycopg_pool.base import AttemptWithBackoff
 
+from config.celery import app
 from config.reconnecting import PAUSE_S, PERSEVERE_S
 
 
@@ -13,3 +16,14 @@ def test_attempts_keep_their_pace_through_a_long_outage() -> None:
         assert 0.9 * PAUSE_S <= attempt.delay <= 1.1 * PAUSE_S
         assert not attempt.time_to_give_up(now_s)
         now_s += attempt.delay
+
+
+@pytest.mark.parametrize("ask", [app.connection_for_read, app.connection_for_write])
+def test_the_broker_is_tried_for_steadily_however_long_it_is_away(ask, monkeypatch) -> None:
+    pauses_s: list[float] = []
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda seconds: None)
+    connection = ask("redis://127.0.0.1:1/0")
+    with pytest.raises(OperationalError):
+        connection.ensure_connection(lambda error, pause_s: pauses_s.append(pause_s), 30)
+    assert len(pauses_s) == 30
+    assert set(pauses_s) == {1.0}
