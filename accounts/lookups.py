@@ -17,6 +17,7 @@ from accounts.fastpath import BUSY, STORE_AWAY, UNAUTHORIZED, Found
 from accounts.people import Person
 from accounts.sessions import Sessions
 from commons.answering import give_connection_back
+from commons.patience import patience
 from runtime.http.answer import Answer
 from runtime.lanes import Lane
 
@@ -24,7 +25,8 @@ log = getLogger(__name__)
 _THREADS = 2
 _WAITING_MOST = 1_000
 _TOGETHER_MOST = 100
-# How long a question may wait for a thread; they are only asked when one is free.
+# How long a question may wait for a thread, although they are only asked when one is free; and for
+# its answer.
 _PATIENCE_S = 5.0
 
 Waiting = dict[bytes, list[Found]]
@@ -76,7 +78,8 @@ class Lookups:
         people = self._known(digests)
         unknown = [digest for digest in digests if digest not in people]
         try:
-            people.update(self._sessions.check_stores(unknown) if unknown else {})
+            with patience(_PATIENCE_S):
+                people.update(self._sessions.check_stores(unknown) if unknown else {})
         except Error as error:
             log.warning("sessions could not be checked: %s", error)
             # The next question shall not find what is left of this one's connection.

@@ -25,8 +25,16 @@ from accounts.images import InvalidImageError
 from adserver.records import InvalidAdError
 from adserver.rows import RowsError
 from adserver.services import TooManyRowsError
+from commons.patience import is_uncertain
 from config.doors import response_of
-from config.faults import RETRY_AFTER_S, STORE_AWAY, STORE_AWAY_MSG, TOO_LARGE_MSG, UNSTORABLE_MSG
+from config.faults import (
+    RETRY_AFTER_S,
+    STORE_AWAY,
+    STORE_AWAY_MSG,
+    TOO_LARGE_MSG,
+    UNCERTAIN_MSG,
+    UNSTORABLE_MSG,
+)
 from counters.queries import InvalidQuestionError
 from runtime.errors import BusyError, ConflictError, NotFoundError, UncertainError
 from runtime.http.errors import error_answer
@@ -115,6 +123,8 @@ def fault_of(exc: Exception) -> Fault | None:
     for kinds, status in _STATUS_OF:
         if isinstance(exc, kinds):
             return _fault(status, str(exc))
+    if is_uncertain(exc):
+        return _fault(504, UNCERTAIN_MSG)
     for kinds, status, msg in _MSG_OF:
         if isinstance(exc, kinds):
             return _fault(status, msg)

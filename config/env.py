@@ -91,6 +91,7 @@ declare("ALLOWED_HOSTS", list, [], "Host names served in production, comma separ
 declare("CSRF_TRUSTED_ORIGINS", list, [], "Origins (scheme://host) allowed to post forms.")
 declare("SECURE_SSL_REDIRECT", bool, True, "Production: send plain HTTP to HTTPS.")
 declare("SECURE_HSTS_SECONDS", int, 31_536_000, "Production: HSTS age in seconds.")
+declare("DATABASE_ANSWER_TIMEOUT_S", float, 15.0, "Seconds to wait for one answer of PostgreSQL.")
 declare("DATABASE_POOL_SIZE", int, 8, "Most database connections per process.")
 declare("DATABASE_CONNECT_TIMEOUT_S", int, 3, "Seconds to wait for PostgreSQL to accept.")
 declare("MAX_BODY_BYTES", int, 33_554_432, "Largest request body; beyond it 413.")

@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.csrf import csrf_failure as csrf_page
 
+from commons.patience import is_uncertain
 from config.doors import response_of
 from runtime.errors import BusyError, UncertainError
 from runtime.http.errors import INTERNAL_ERROR, error_answer
@@ -22,6 +23,7 @@ from runtime.http.errors import INTERNAL_ERROR, error_answer
 RETRY_AFTER_S = 1
 STORE_AWAY = (OperationalError, InterfaceError)
 STORE_AWAY_MSG = "database: cannot be reached, nothing was accepted"
+UNCERTAIN_MSG = "database: went away at the commit; whether this was written is not known"
 TOO_LARGE_MSG = "body: is too large"
 # What passed every check and still does not fit into the database, such as a NUL in a cookie.
 UNSTORABLE_MSG = "request: holds a value that the database cannot hold"
@@ -50,6 +52,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Django's handler500: also where an error of a middleware ends up."""
     error = sys.exc_info()[1]
+    if error is not None and is_uncertain(error):
+        return _plain(request, 504, UNCERTAIN_MSG)
     if isinstance(error, STORE_AWAY):
         return _plain(request, 503, STORE_AWAY_MSG, retry_after_s=RETRY_AFTER_S)
     if isinstance(error, BusyError):

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from commons.patience import patience
 from config import env, wiring
 from config.doors import response_of
 from counters.metrics import render_state
@@ -127,5 +128,6 @@ def metrics_view(request: HttpRequest) -> HttpResponse:
     of its own, and of the counters wherever they are drained.
     """
     beside = [env.run_dir() / f"metrics-{pool}" for pool in _WITHOUT_HTTP]
-    text = render_metrics(beside=beside) + render_state()
+    with patience(_DATABASE_SILENCE_S):
+        text = render_metrics(beside=beside) + render_state()
     return HttpResponse(text, content_type=CONTENT_TYPE)

@@ -13,6 +13,7 @@ from accounts.packets.answers import new_answers, new_renewals
 from accounts.packets.limits import Limits
 from accounts.packets.pool import Pool, Work, listeners
 from accounts.packets.process import run
+from commons.patience import limit_process
 from config import env
 from config.gunicorn_common import begin_pool, forget_process
 from config.health import healthz
@@ -44,6 +45,7 @@ def serve_packets() -> None:
 
 def _serve(listener: socket.socket | None, lifeline: int) -> None:
     assert listener is not None
+    limit_process(env.value("DATABASE_ANSWER_TIMEOUT_S"))
     limits = Limits(
         connections=env.value("PACKETS_CONNECTIONS"),
         idle_s=env.value("PACKETS_IDLE_S"),

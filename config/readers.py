@@ -1,8 +1,10 @@
 """Threads for hot reads that may have to wait for a store, so that the event loop does not."""
 
 from collections.abc import Callable
+from functools import partial
 
 from commons.answering import AnswerLane
+from commons.patience import patience
 from config.faults import RETRY_AFTER_S
 from runtime.http.answer import Answer
 from runtime.http.errors import error_answer
@@ -21,4 +23,9 @@ class ReadLane(AnswerLane):
         """Reply later, on this event loop, with what `work` gives or why it gives nothing; at once
         when too many wait.
         """
-        self._take(work, reply)
+        self._take(partial(_read, work), reply)
+
+
+def _read(work: Callable[[], Answer]) -> Answer:
+    with patience(ReadLane.patience_s):
+        return work()

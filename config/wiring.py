@@ -16,6 +16,7 @@ from adserver.hints import CHANNEL
 from adserver.metrics import set_catalog
 from adserver.replica import Replica
 from commons.connecting import connect
+from commons.patience import limit_process
 from config import env
 from runtime.board import Board
 from runtime.http.routes import RouteTable
@@ -103,6 +104,7 @@ _running: list[Worker] = []
 def start(pool: str) -> Worker:
     """Start what a worker of `pool` (`api` or `edge`) needs; `stop` it at the end."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    limit_process(env.value("DATABASE_ANSWER_TIMEOUT_S"))
     worker = Worker(pool)
     _running.append(worker)
     worker.start()

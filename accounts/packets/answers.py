@@ -22,6 +22,7 @@ from accounts.people import Person
 from accounts.renewals import Login, Renewals
 from accounts.sessions import process_sessions, session_check
 from accounts.tokens import token_hash
+from commons.patience import is_uncertain
 from runtime.errors import DomainError
 
 log = getLogger(__name__)
@@ -97,8 +98,8 @@ def from_stores(packet: Packet, client: str) -> bytes:
     except DomainError as error:
         field, _, problem = str(error).partition(": ")
         return encode_failure(f"{_FIELDS.get(field, field)}: {problem}")
-    except (OperationalError, InterfaceError):
-        return _STORE_AWAY
+    except (OperationalError, InterfaceError) as error:
+        return _BROKEN if is_uncertain(error) else _STORE_AWAY
     except Exception:
         log.exception("a packet of format %s failed", packet.format)
         return _BROKEN

@@ -6,6 +6,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from commons.patience import PatientConnection
 from config import env
 from config.logs import logging_config
 from config.reconnecting import PERSEVERE_S, try_steadily
@@ -100,6 +101,7 @@ def database(url: str) -> dict[str, Any]:
                 "timeout": env.value("DATABASE_CONNECT_TIMEOUT_S"),
                 "max_idle": 60,
                 "reconnect_timeout": PERSEVERE_S,
+                "connection_class": PatientConnection,
             },
             "connect_timeout": env.value("DATABASE_CONNECT_TIMEOUT_S"),
             # A host that vanished without a word is noticed within 15 s: by the first two lines

@@ -10,7 +10,8 @@ from tests.support.stack import Stack
 
 @pytest.fixture(scope="package")
 def running() -> Iterator[Stack]:
-    with Stack({"WEB_CONCURRENCY": "2"}) as stack:
+    # Long enough for a busy machine, short enough to be waited out.
+    with Stack({"WEB_CONCURRENCY": "2", "DATABASE_ANSWER_TIMEOUT_S": "8"}) as stack:
         yield stack
         # The command takes two seconds to start: it is asked once, and after each test the tables.
         assert wait_agreed(stack).version <= fresh_by_command(stack).version

@@ -31,12 +31,16 @@ class Reply(NamedTuple):
     body: Any
 
 
-def request(port: int, method: str, path: str, *, body: Any = None, token: str = "") -> Reply:
-    """One request on a connection of its own, with a JSON body and answer."""
+def request(
+    port: int, method: str, path: str, *, body: Any = None, token: str = "", bearer: str = ""
+) -> Reply:
+    """One request on a connection of its own, with a JSON body and answer, or one in text."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Token {token}"
+    if bearer:
+        headers["Authorization"] = f"Bearer {bearer}"
     payload = None if body is None else json.dumps(body).encode()
     try:
         connection.request(method, path, payload, headers)
@@ -44,7 +48,8 @@ def request(port: int, method: str, path: str, *, body: Any = None, token: str =
         raw = response.read()
     finally:
         connection.close()
-    return Reply(response.status, response.headers, json.loads(raw) if raw else None)
+    is_json = raw and response.headers["Content-Type"] == "application/json"
+    return Reply(response.status, response.headers, json.loads(raw) if is_json else raw)
 
 
 def ad_body(title: str, *, lives_s: float = 86_400) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -49,6 +50,49 @@ def test_reads_go_on_while_postgres_stands_still(seconds: int, victim: Stack) ->
             assert all(readers.counts[port] > before[port] for port in before)
         wait_written(victim, "Written after the pause")
         wait_agreed(victim)
+
+
+def test_nobody_waits_for_ever_while_postgres_stands_still(victim: Stack) -> None:
+    """Also of those whose connection is there and looks well; afterwards all is as it was told."""
+    ad_id = create(victim, "Written before").body["data"]
+    name = f"u{secrets.token_hex(10)}"
+    person = {"username": name, "password": "correct horse"}
+    assert request(victim.port, "POST", "/api/v1/users/register", body=person).status == 201
+    other = {**person, "username": f"{name}-2"}
+    questions: list[tuple[str, str, Any]] = [
+        ("GET", "/counters/{}", None),
+        ("GET", "/api/v1/users/me", None),
+        ("POST", "/api/v1/users/login", person),
+        ("POST", "/api/v1/users/register", other),
+        ("GET", "/api?tag=a&start=0&end=1", None),
+    ]
+
+    def ask(question: tuple[str, str, Any]) -> Reply:
+        method, path, body = question
+        token = "nobodys" if path.endswith("/me") else ""
+        # Another one each time, which no cache knows.
+        return request(victim.port, method, path.format(uuid4()), body=body, bearer=token)
+
+    with ThreadPoolExecutor(12) as clients, no_read_fails(victim):
+        list(clients.map(ask, questions))
+        with paused(victim.pids["postgres"]):
+            asked = clients.map(ask, [*questions[:-1], *questions[:-1]])
+            for reply in [*refused_writes(victim, ad_id), *asked]:
+                # 504 of a commit that was under way.
+                assert reply.status in (503, 504), reply
+                assert reply.body["msg"]
+            metrics = request(victim.port, "GET", "/metrics")
+            assert metrics.status == 200
+        wait_until(lambda: answers(victim), timeout_s=30, what="PostgreSQL answers")
+        wait_until(
+            lambda: request(victim.port, "POST", "/api/v1/users/login", body=person).status == 200,
+            timeout_s=RECOVERED_WITHIN_S,
+            what="logins go on",
+        )
+        wait_written(victim, "Written after the pause", within_s=RECOVERED_WITHIN_S)
+    with database(victim) as connection:
+        titles = connection.execute("SELECT title FROM adserver_ad").fetchall()
+    assert ("Never written",) not in titles
 
 
 def refused_writes(stack: Stack, ad_id: str) -> list[Reply]:
