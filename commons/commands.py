@@ -1,15 +1,21 @@
 """What commands share: errors in one clear line, and stopping when asked to."""
 
 import logging
+import math
+import os
 import signal
+import sys
 import threading
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 import psycopg
 import redis
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import DatabaseError, Error, InterfaceError, OperationalError
 
@@ -28,7 +34,11 @@ def clear_errors() -> Iterator[None]:
     try:
         with _no_talk_of_the_pool():
             yield
-    except BusyError as error:
+    except BrokenPipeError:
+        # Whoever read the output has left, as `head` does. Nothing is left to flush at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except (BusyError, ImproperlyConfigured) as error:
         raise CommandError(str(error)) from error
     except redis.RedisError as error:
         raise CommandError(f"redis cannot be used: {first_line(error)}") from error
@@ -48,6 +58,41 @@ def _no_talk_of_the_pool() -> Iterator[None]:
         yield
     finally:
         pool.setLevel(before)
+
+
+def seconds(text: str) -> float:
+    """An option's value: more than 0, and an end to it."""
+    return _within(float(text), "more than 0", above=0.0)
+
+
+def seconds_or_for_ever(text: str) -> float:
+    """The same, or `inf`."""
+    value = float(text)
+    return value if value == math.inf else _within(value, "more than 0, or inf", above=0.0)
+
+
+def rate(text: str) -> float:
+    """An option's value: so many a second, more than 0."""
+    return seconds(text)
+
+
+def count(text: str) -> int:
+    """An option's value: 1 or more."""
+    return _within(int(text), "1 or more", above=0)
+
+
+def whole(text: str) -> int:
+    """The same, or 0."""
+    return _within(int(text), "0 or more", above=-1)
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _within(value: Number, words: str, *, above: Number) -> Number:
+    if not (above < value < math.inf):
+        raise ArgumentTypeError(f"must be {words}")
+    return value
 
 
 def first_line(error: Exception) -> str:

@@ -85,7 +85,14 @@ def _either(
     page: Callable[[HttpRequest, Exception], HttpResponseBase],
     exception: Exception,
 ) -> HttpResponseBase:
-    return response_of(error_answer(status, msg)) if _is_api(request) else page(request, exception)
+    if _is_api(request) or not _wants_a_page(request):
+        return response_of(error_answer(status, msg))
+    return page(request, exception)
+
+
+def _wants_a_page(request: HttpRequest) -> bool:
+    """Whether whoever asks says so: people's browsers do, programs take anything or JSON."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 def _plain(

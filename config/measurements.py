@@ -42,8 +42,8 @@ log = getLogger(__name__)
 _WATCH_S = 1.0
 _HEALTH_S = 1.0
 # Questions wait for a connection here rather than in PostgreSQL.
-_QUESTIONS_MOST = 64
-_EXPORTS_MOST = 2
+_QUESTIONS_MOST = 1_000
+_EXPORTS_MOST = 16
 _BEGIN_EXPORT_S = 30.0
 
 

@@ -12,6 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from runtime.twice import given_twice
+
 # What PostgreSQL's bigint holds: the largest increment, and the largest total.
 VALUE_MAX = 2**63 - 1
 BATCH_MAX = 10_000
@@ -119,15 +121,21 @@ _key_of, _value_of = attrgetter("key"), attrgetter("value")
 _decode_increment = msgspec.json.Decoder(Increment).decode
 _decode_increments = msgspec.json.Decoder(list[Increment]).decode
 _decode_rows = msgspec.json.Decoder(list[_Row]).decode
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+# Around two names and a key.
+_QUOTES = 6
 _MISTAKES = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_increment(body: bytes) -> Increment:
     """The increment in a JSON body; InvalidIncrementError names what is wrong."""
     try:
-        return _decode_increment(body)
+        increment = _decode_increment(body)
     except _MISTAKES as error:
         raise InvalidIncrementError(_explain(error, "body")) from None
+    if given_twice(body, _QUOTES):
+        raise InvalidIncrementError("body: gives a field twice")
+    return increment
 
 
 def decode_batch(body: bytes) -> Batch:
@@ -140,11 +148,20 @@ def decode_batch(body: bytes) -> Batch:
         batch = Batch(keys, list(map(_value_of, rows)))
     except _MISTAKES:
         batch = _decode_carefully(body)
+    if given_twice(body, _QUOTES * len(batch)):
+        raise InvalidIncrementError(_first_twice(body))
     if len(batch) > BATCH_MAX:
         raise TooManyIncrementsError(
             f"body: has {len(batch)} increments, {BATCH_MAX} are the most in one batch"
         )
     return batch
+
+
+def _first_twice(body: bytes) -> str:
+    for index, raw in enumerate(_split(body)):
+        if given_twice(bytes(raw), _QUOTES):
+            return f"[{index}]: gives a field twice"
+    return "body: gives a field twice"
 
 
 def _decode_carefully(body: bytes) -> Batch:

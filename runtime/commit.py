@@ -53,7 +53,7 @@ def _busy(msg: str) -> Answer:
 REFUSALS = {
     "redis": _busy("store: redis does not take writes"),
     "queue": _busy("store: too much is waiting to be written"),
-    "stream": _busy("store: too much is waiting to be counted"),
+    "stream": _busy("store: too much was accepted and is not stored yet"),
     "stopping": _busy("server: is stopping"),
     "encode": INTERNAL_ERROR,
 }

@@ -1,7 +1,8 @@
 """Raw measurements of a tag as a stream of CSV or JSON lines: checked, bounded, piece by piece."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from threading import BoundedSemaphore
 from typing import Literal, NamedTuple
 from weakref import finalize
@@ -66,7 +67,8 @@ class Exports:
         except BaseException:
             self._room.release()
             raise
-        return Export(asked, first, chunks, self._room)
+        again = partial(self._reader.export, *asked.span)
+        return Export(asked, first, chunks, again, self._room)
 
 
 class Export:
@@ -77,20 +79,22 @@ class Export:
         asked: ExportQuery,
         first: Rows | None,
         chunks: AsyncIterator[Rows],
+        again: Callable[[], AsyncIterator[Rows]],
         room: BoundedSemaphore,
     ) -> None:
         self.content_type = CONTENT_TYPES[asked.format]
         self._asked = asked
         self._first = first
         self._chunks = chunks
+        self._again = again
         # Also of one that nobody closes: a client may leave before it is sent anything, and then
         # the framework lets go of it without a word.
         self._make_room = finalize(self, room.release)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        first, tag = self._first, self._asked.span.tag
-        width = int(first.counts.max()) if first is not None else 1
+        first, tag, width = self._first, self._asked.span.tag, 1
         if self._asked.format == "csv":
+            width = await self._width() if first is not None else 1
             yield csv_header(width)
         if first is None:
             return
@@ -98,6 +102,12 @@ class Export:
         self._first = None
         async for rows in self._chunks:
             yield await self._written(rows, tag, width)
+
+    async def _width(self) -> int:
+        """Of the widest measurement of all, which may be the last: a table has as many columns in
+        each line. Reading takes a tenth of the time that writing does.
+        """
+        return max([int(rows.counts.max()) async for rows in self._again()], default=1)
 
     async def _written(self, rows: Rows, tag: str, width: int) -> bytes:
         # In a thread: the loop goes on while tens of thousands of numbers become text.
@@ -111,7 +121,7 @@ class Export:
 
 
 def csv_header(width: int) -> bytes:
-    """The first line: as many values as the first piece's widest measurement has."""
+    """The first line, with so many values."""
     return ",".join(["time", *(f"value{n}" for n in range(1, width + 1))]).encode() + b"\n"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from runtime.twice import given_twice
 from timeseries.records import STORED_MAX_NS, TAG_CHARACTERS_MAX, VALUES_MAX, Measurement
 
 BATCH_MAX = 10_000
@@ -22,6 +23,8 @@ _OBJECT_WORDS = "must be an object with time, tag and values"
 _PLACE = re.compile(r" - at `\$\.(time|tag|values)\b.*`$")
 _FIELD = re.compile(r"^Object (contains unknown|missing required) field `(.*?)`", re.DOTALL)
 _BLANK = b" \t\r\n"
+# Around three names and a tag.
+_QUOTES = 8
 _NS_PER_S = 1_000_000_000
 
 _decode_one = msgspec.json.Decoder(Measurement).decode
@@ -61,6 +64,8 @@ class Acceptance:
             measurement = _decode_one(body)
         except _BAD as error:
             raise InvalidMessageError(_explain(error)) from None
+        if given_twice(bytes(body), _QUOTES):
+            raise InvalidMessageError("body: gives a field twice")
         now_ns = self._now_ns()
         if (
             not now_ns - self._past_ns <= measurement.time <= self._newest_ns(now_ns)
@@ -82,7 +87,13 @@ class Acceptance:
         try:
             batch = (_decode_array if is_array else _decode_lines)(body)
         except _BAD as error:
-            raise InvalidMessageError(self._first_bad(body, error, is_array=is_array)) from None
+            found = self._first_bad(body, is_array=is_array) or _explain(error)
+            raise InvalidMessageError(found) from None
+        odd = given_twice(body, _QUOTES * len(batch))
+        if (odd or not (is_array or _are_lines(body, len(batch)))) and (
+            found := self._first_bad(body, is_array=is_array)
+        ):
+            raise InvalidMessageError(found)
         if len(batch) > BATCH_MAX:
             raise TooManyMessagesError(
                 f"body: has {len(batch)} messages, {BATCH_MAX} are the most in one batch"
@@ -94,8 +105,10 @@ class Acceptance:
                 raise InvalidMessageError(f"[{index}].{self._refusal(measurement, now_ns)}")
         return batch
 
-    def _first_bad(self, body: bytes, error: Exception, *, is_array: bool) -> str:
-        """What is wrong with the first bad message, looked for once it is known that one is."""
+    def _first_bad(self, body: bytes, *, is_array: bool) -> str:
+        """What is wrong with the first bad message, looked for once something is; empty when each
+        by itself is good.
+        """
         try:
             messages = _split_array(body) if is_array else _split_lines(body)
         except _BAD:
@@ -107,7 +120,7 @@ class Acceptance:
                 text = str(refusal)
                 own = text.removeprefix("body")
                 return f"[{index}]{own}" if own != text else f"[{index}].{text}"
-        return _explain(error)
+        return ""
 
     def _refusal(self, measurement: Measurement, now_ns: int) -> str:
         if "\x00" in measurement.tag:
@@ -121,6 +134,11 @@ def _span(span_ns: int) -> str:
     """A span of time in words, as `24 h` or `60 s`."""
     span_s = span_ns / _NS_PER_S
     return f"{span_s / 3600:g} h" if span_s >= 3600 else f"{span_s:g} s"
+
+
+def _are_lines(body: bytes, messages: int) -> bool:
+    """Whether so many messages are likely one a line: there are as many ends of lines."""
+    return body.count(b"\n") + (not body.endswith(b"\n")) == messages
 
 
 def _split_lines(body: bytes) -> Sequence[bytes | msgspec.Raw]:

@@ -24,7 +24,7 @@ from timeseries.stores.postgres_reader import PostgresReader
 STREAM = "timeseries"
 STORES = ("postgres", "kdb")
 # What a request for all that is kept may lose on its way.
-GRACE_S = 10.0
+GRACE_S = 1.0
 _WRITE_LIMITS = DrainLimits(entries=5_000, payload_bytes=24 * 1024 * 1024)
 _NS_PER_S = 1_000_000_000
 # Nothing here takes so long that compiling it would pay.

@@ -75,7 +75,9 @@ def read_query(query: bytes, reach: Reach) -> Query:
 
 def read_span(given: dict[str, str], reach: Reach) -> Span:
     """Tag and interval; InvalidQueryError names what is missing or bad."""
-    tag = read_tag(given.get("tag", ""))
+    if "tag" not in given:
+        raise InvalidQueryError("tag: is required")
+    tag = read_tag(given["tag"])
     times_ns = []
     for name in ("start", "end"):
         if name not in given:

@@ -71,9 +71,15 @@ def test_home_answers_without_a_store(client):
 
 
 def test_a_page_that_is_not_there(client):
-    response = client.get("/nowhere")
+    response = client.get("/nowhere", headers={"accept": "text/html,application/xhtml+xml"})
     assert response.status_code == 404
     assert "Nothing here" in response.content.decode()
+
+
+@pytest.mark.parametrize("headers", [{}, {"accept": "*/*"}, {"accept": "application/json"}])
+def test_nothing_for_programs(client, headers):
+    response = client.get("/nowhere", headers=headers)
+    assert (response.status_code, response.json()) == (404, {"msg": "path: there is nothing here"})
 
 
 @pytest.mark.parametrize("status", [400, 403, "403_csrf", 404, 413, 500, 503])

@@ -124,6 +124,12 @@ def test_drain_counters_once(shard: Shard) -> None:
         run("drain_counters", "--once", "--shard", "1")
 
 
+@pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon"])
+def test_no_interval(interval: str) -> None:
+    with pytest.raises(CommandError, match="--interval"):
+        run("drain_counters", "--interval", interval)
+
+
 def test_drain_counters_goes_on_until_it_is_stopped(shard: Shard) -> None:
     parameters = connection.get_connection_params()
     url = (

@@ -73,6 +73,8 @@ def test_a_key_may_be_written_in_every_usual_way(text: str) -> None:
         (b'{"key": "\xff"}', NOT_A_KEY),
         (body() + b"x", "body: is not valid JSON"),
         (b"[" * 100_000, NOT_AN_OBJECT),
+        (b'{"value":2,' + body()[1:], "body: gives a field twice"),
+        (b'{"key":"%b",' % KEY.encode() + body()[1:], "body: gives a field twice"),
     ],
 )
 def test_a_mistake_is_named_with_its_field(data: bytes, message: str) -> None:
@@ -93,6 +95,7 @@ def test_a_mistake_is_named_with_its_field(data: bytes, message: str) -> None:
         (body(), "body: must be an array of increments"),
         (b"null", "body: must be an array of increments"),
         (b"[%b" % body(), "body: is not valid JSON"),
+        (b'[%b,{"value":2,%b]' % (body(), body()[1:]), "[1]: gives a field twice"),
     ],
 )
 def test_a_batch_names_the_first_bad_index(data: bytes, message: str) -> None:

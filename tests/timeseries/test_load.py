@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from timeseries.load.asking import Bounds, Connection, Figures, broken
 from timeseries.load.mix import Mix, tag_name
@@ -42,6 +43,27 @@ def test_messages_are_accepted_and_change_little():
 def test_a_plan_has_a_burst_each_minute():
     plan = Plan(rate=100, burst=1000, duration_s=math.inf)
     assert [plan.due(s) for s in (0, 0.5, 1, 30, 60, 61)] == [0, 550, 1100, 4000, 7000, 8100]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("produce_measurements", "--rate", "0"),
+        ("produce_measurements", "--rate", "1.5"),
+        ("produce_measurements", "--burst", "-1"),
+        ("produce_measurements", "--tags", "-1"),
+        ("produce_measurements", "--duration", "nan"),
+        ("produce_measurements", "--connections", "0"),
+        ("query_measurements", "--clients", "0"),
+        ("query_measurements", "--rate", "inf"),
+        ("query_measurements", "--window", "-1"),
+        ("query_measurements", "--duration", "0"),
+        ("write_timeseries", "--interval", "0"),
+    ],
+)
+def test_options_out_of_range(arguments):
+    with pytest.raises(CommandError, match=arguments[1]):
+        call_command(*arguments)
 
 
 def figures(*durations_s: float, errors: int = 0) -> Figures:

@@ -36,6 +36,7 @@ REFUSED: list[tuple[bytes, str]] = [
     (b"[]", f"body: {OBJECT_WORDS}"),
     (b"null", f"body: {OBJECT_WORDS}"),
     (json.dumps(GOOD).encode() + b"x", "body: is not valid JSON"),
+    (b'{"tag":"b",' + json.dumps(GOOD).encode()[1:], "body: gives a field twice"),
 ]
 # What is changed in a good message, and what is then wrong with it.
 BAD_FIELDS: list[tuple[dict[str, object], str]] = [
@@ -136,6 +137,11 @@ def test_lines(end):
         # The first bad one is named, though reading stumbles over a later one.
         (json.dumps([GOOD, {**GOOD, "time": 1}, {}]).encode(), f"[1].{BACK_WORDS}"),
         (lines(GOOD, {**GOOD, "tag": "\0"}, {}), "[1].tag: must not hold the character NUL"),
+        # A message a line, whatever a reader of many would make of it.
+        (lines(GOOD, end=" ") + lines(GOOD), "[0]: is not valid JSON"),
+        (lines(GOOD) + json.dumps(GOOD, indent=1).encode(), "[1]: is not valid JSON"),
+        (lines(GOOD) + b'{"time":1,' + lines(GOOD)[1:], "[1]: gives a field twice"),
+        (b'[%b,{"tag":"b",%b]' % (lines(GOOD), lines(GOOD)[1:]), "[1]: gives a field twice"),
     ],
 )
 def test_refused_batches(body, words):

@@ -19,6 +19,7 @@ from accounts.load.figures import (
 )
 from accounts.load.running import MODES, Outcome, Plan, Timings, log_in, run_load
 from accounts.seeding import seed_name
+from commons.commands import count, seconds, whole
 from runtime.progress import progress
 
 _ERRORS_SHOWN = 5
@@ -30,22 +31,30 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.formatter_class = ArgumentDefaultsHelpFormatter
         add = parser.add_argument
-        add("--clients", type=int, default=64, help="threads that ask")
+        add("--clients", type=count, default=64, help="threads that ask")
         add("--rate", type=float, default=1000.0, help="questions a second; 0: without a pause")
-        add("--duration", type=float, default=10.0, help="seconds")
+        add("--duration", type=seconds, default=10.0, help="seconds")
         add("--mode", choices=MODES, default="validate", help="what is asked")
         add("--via", choices=("packets", "http"), default="packets", help="through which door")
-        add("--users", type=int, default=1000, help="of the seed_users, from seed-0 on")
+        add("--users", type=count, default=1000, help="of the seed_users, from seed-0 on")
         add("--password", required=True, help="of these users")
-        add("--sessions", type=int, default=0, help="opened beforehand (default: one a user)")
-        add("--connections", type=int, default=0, help="of the pool (default: one a client)")
+        add(
+            "--sessions",
+            type=whole,
+            default=0,
+            help="opened beforehand (default: one a user)",
+        )
+        add(
+            "--connections",
+            type=whole,
+            default=0,
+            help="of the pool (default: one a client)",
+        )
         add("--host", default="127.0.0.1", help="where the server is")
         add("--port", type=int, default=0, help="its port (default: PACKETS_PORT or PORT)")
         add("--metrics", default="", help="URL of its metrics (default: the api's on this host)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if min(options["clients"], options["users"]) < 1 or options["duration"] <= 0:
-            raise CommandError("--clients, --users and --duration must be more than 0")
         plan = Plan(
             mode=options["mode"],
             clients=options["clients"],

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from commons.commands import AWAY, clear_errors, first_line, stop_on_signals
+from commons.commands import AWAY, clear_errors, first_line, seconds, stop_on_signals
 from counters.drain import drain_all
 
 # How long one shard may keep the others waiting.
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--shard", type=int, action="append", help="only this stream; may be repeated"
         )
-        parser.add_argument("--interval", type=float, default=0.5, help="seconds between passes")
+        parser.add_argument("--interval", type=seconds, default=0.5, help="seconds between passes")
         parser.add_argument("--once", action="store_true", help="count what waits now, then end")
 
     def handle(
@@ -37,8 +37,8 @@ class Command(BaseCommand):
             raise CommandError(f"--shard: must be 0 to {settings.COUNTERS_SHARDS - 1}")
         if once:
             with clear_errors():
-                count = sum(drain_all(each, until_s=float("inf")) for each in shards)
-            self.stdout.write(f"{count} increments counted")
+                counted = sum(drain_all(each, until_s=float("inf")) for each in shards)
+            self.stdout.write(f"{counted} increments counted")
             return
         self._keep_on(shards, interval)
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from commons.commands import stop_on_signals
+from commons.commands import count, seconds_or_for_ever, stop_on_signals, whole
 from timeseries.load.asking import Bounds, broken
 from timeseries.load.mix import DISTRIBUTIONS, Mix
 from timeseries.load.producing import Plan, Produced, produce
@@ -17,15 +17,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--url", default=f"http://127.0.0.1:{settings.PORT}")
-        parser.add_argument("--rate", type=int, default=10_000, help="messages a second")
+        parser.add_argument("--rate", type=count, default=10_000, help="messages a second")
         parser.add_argument(
-            "--burst", type=int, default=0, help="more of them in each minute's first second"
+            "--burst",
+            type=whole,
+            default=0,
+            help="more of them in each minute's first second",
         )
-        parser.add_argument("--tags", type=int, default=10_000)
+        parser.add_argument("--tags", type=count, default=10_000)
         parser.add_argument("--distribution", choices=DISTRIBUTIONS, default="seed")
-        parser.add_argument("--duration", type=float, default=math.inf, help="seconds")
-        parser.add_argument("--connections", type=int, default=2)
-        parser.add_argument("--max-errors", type=int, default=0)
+        parser.add_argument(
+            "--duration", type=seconds_or_for_ever, default=math.inf, help="seconds"
+        )
+        parser.add_argument("--connections", type=count, default=2)
+        parser.add_argument("--max-errors", type=whole, default=0)
         parser.add_argument("--max-p99-ms", type=float)
         parser.add_argument("--max-behind-s", type=float, help="seconds behind the plan")
 

@@ -6,7 +6,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from commons.commands import stop_on_signals
+from commons.commands import (
+    count,
+    rate,
+    seconds,
+    seconds_or_for_ever,
+    stop_on_signals,
+    whole,
+)
 from timeseries.load.asking import Bounds, broken
 from timeseries.load.querying import Asked, Asking, ask_all
 
@@ -16,12 +23,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--url", default=f"http://127.0.0.1:{settings.PORT}")
-        parser.add_argument("--clients", type=int, default=10)
-        parser.add_argument("--rate", type=float, default=1.0, help="questions a second of each")
-        parser.add_argument("--tags", type=int, default=100, help="of the most frequent ones")
-        parser.add_argument("--window", type=float, default=86_400.0, help="seconds")
-        parser.add_argument("--duration", type=float, default=math.inf, help="seconds")
-        parser.add_argument("--max-errors", type=int, default=0)
+        parser.add_argument("--clients", type=count, default=10)
+        parser.add_argument("--rate", type=rate, default=1.0, help="questions a second of each")
+        parser.add_argument("--tags", type=count, default=100, help="of the most frequent ones")
+        parser.add_argument("--window", type=seconds, default=86_400.0, help="seconds")
+        parser.add_argument(
+            "--duration", type=seconds_or_for_ever, default=math.inf, help="seconds"
+        )
+        parser.add_argument("--max-errors", type=whole, default=0)
         parser.add_argument("--max-p99-ms", type=float)
         parser.add_argument("--max-lag-s", type=float)
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from commons.commands import stop_on_signals
+from commons.commands import clear_errors, seconds, stop_on_signals
 from runtime.http.answer import Answer
 from runtime.http.errors import error_answer
 from runtime.watch import watched
@@ -28,13 +28,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--store", choices=STORES, default=settings.TIMESERIES_STORE)
         parser.add_argument(
-            "--interval", type=float, default=1.0, help="seconds between two passes"
+            "--interval", type=seconds, default=1.0, help="seconds between two passes"
         )
         parser.add_argument("--once", action="store_true", help="write what waits now, then end")
 
     def handle(self, *args: Any, store: str, interval: float, once: bool, **options: Any) -> None:
         stopping = stop_on_signals()
-        writer = open_writer(store)
+        with clear_errors():
+            writer = open_writer(store)
         teller = Teller(options.get("stderr") or sys.stderr, store=store)
         draining = Draining(
             writer=writer,
