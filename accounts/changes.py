@@ -3,6 +3,7 @@
 | message | says |
 | --- | --- |
 | `user 17` | a session of user 17 ended, or what they are shown as has changed |
+| `failure bob` | somebody failed to log in to the account `bob` |
 | `lock account bob` | the account `bob` is locked; `lock address …` the same of an address |
 
 A message that is lost costs a second: every process also asks PostgreSQL what has changed.
@@ -28,6 +29,11 @@ def _publisher() -> Publisher:
 def announce_user(user_id: int, token_hashes: Sequence[bytes]) -> None:
     """Announce, once it is committed, a change of a user, and of their sessions so hashed."""
     transaction.on_commit(lambda: _tell_user(user_id, token_hashes))
+
+
+def announce_failure(account: str) -> None:
+    """Announce, once it is committed, that the account's next right password has to be noted."""
+    transaction.on_commit(lambda: _tell(f"failure {account}"))
 
 
 def announce_lock(kind: str, subject: str) -> None:

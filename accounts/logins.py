@@ -14,7 +14,7 @@ from django.db import transaction
 
 from accounts import lockout
 from accounts.audit import Kind, audit_write
-from accounts.changes import announce_lock
+from accounts.changes import announce_failure, announce_lock
 from accounts.errors import BadCredentialsError, BusyError, InvalidFieldError, LockedError
 from accounts.lockout import Attempt
 from accounts.models import User
@@ -161,5 +161,7 @@ def _refuse(attempt: Attempt, user: User | None, username: str) -> NoReturn:
                 detail=f"{kind}, until {until:%Y-%m-%d %H:%M:%S} UTC",
             )
             announce_lock(kind, subject)
+        if user is not None:
+            announce_failure(attempt.account)
     count_login("refused")
     raise BadCredentialsError

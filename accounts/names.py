@@ -2,6 +2,7 @@
 
 Two usernames are the same when their keys are: NFKC makes one of the ways to write a character,
 and case folding makes one of its cases. Folding may undo the normal form, so it is made twice.
+Joiners, which some scripts and emoji need inside a name, make no difference.
 """
 
 import unicodedata
@@ -19,6 +20,11 @@ USERNAME_KEY_CHARACTERS_MAX = 3 * OPERATOR_NAME_CHARACTERS_MAX
 # Control and format characters, halves of surrogate pairs, line and paragraph separators: what
 # cannot be seen, or turns the text around it.
 _UNSEEN_IN_NAMES = frozenset(["Cc", "Cf", "Cs", "Zl", "Zp"])
+_JOINERS = {ord("\u200c"): None, ord("\u200d"): None}
+# Letters and symbols that are nothing but room: Hangul fillers, a braille cell without a dot.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# What is seen only together with what it stands behind.
+_JOINED = frozenset(["Cf", "Mn", "Me", "Zs"])
 # Format characters hold emoji together.
 _UNSEEN_IN_NICKNAMES = _UNSEEN_IN_NAMES - {"Cf"}
 _TURNS_TEXT = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -26,7 +32,7 @@ _TURNS_TEXT = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 def username_key(username: str) -> str:
     """What makes a username unique. Any text has one."""
-    folded = unicodedata.normalize("NFKC", username).casefold()
+    folded = unicodedata.normalize("NFKC", username).casefold().translate(_JOINERS)
     return unicodedata.normalize("NFKC", folded)
 
 
@@ -40,8 +46,8 @@ def clean_username(given: object, *, most: int = USERNAME_CHARACTERS_MAX) -> str
     username = unicodedata.normalize("NFKC", given)
     if not 1 <= len(username) <= most:
         raise InvalidFieldError("username", f"must have 1 to {most} characters")
-    if _has(username, _UNSEEN_IN_NAMES):
-        raise InvalidFieldError("username", "must not have control characters")
+    if _has(username.translate(_JOINERS), _UNSEEN_IN_NAMES) or not _is_seen(username):
+        raise InvalidFieldError("username", "must not have control or invisible characters")
     if username != username.strip():
         raise InvalidFieldError("username", "must not begin or end with white space")
     return username
@@ -59,8 +65,12 @@ def clean_nickname(given: object) -> str:
     nickname = unicodedata.normalize("NFC", given).strip()
     if len(nickname) > NICKNAME_CHARACTERS_MAX:
         raise too_long
-    if _has(nickname, _UNSEEN_IN_NICKNAMES) or _TURNS_TEXT.intersection(nickname):
-        raise InvalidFieldError("nickname", "must not have control characters")
+    if (
+        _has(nickname, _UNSEEN_IN_NICKNAMES)
+        or _TURNS_TEXT.intersection(nickname)
+        or (nickname and not _is_seen(nickname))
+    ):
+        raise InvalidFieldError("nickname", "must not have control or invisible characters")
     return nickname
 
 
@@ -74,6 +84,13 @@ def clean_password(given: object, *, field: str = "password") -> str:
     if _has(given, frozenset(["Cs"])):
         raise InvalidFieldError(field, "must be valid Unicode")
     return given
+
+
+def _is_seen(name: str) -> bool:
+    """Whether there is anything to see, and nothing that only makes room."""
+    return not _BLANK.intersection(name) and any(
+        unicodedata.category(character) not in _JOINED for character in name
+    )
 
 
 def _has(text: str, categories: frozenset[str]) -> bool:

@@ -100,6 +100,14 @@ class RememberedPasswords:
             if key is not None:
                 self._memories.pop(key, None)
 
+    def forget_session(self, key: str) -> None:
+        """Somebody failed to log in to this account: the password still needs no hash, but the next
+        login with it has to be noted.
+        """
+        with self._lock:
+            if (memory := self._memories.get(key)) is not None:
+                self._memories[key] = memory._replace(token="", token_hash=b"")
+
     def forget_key(self, key: str) -> None:
         """This account was locked."""
         with self._lock:

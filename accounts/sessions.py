@@ -125,6 +125,8 @@ class Sessions:
         if what == "user" and which.isdecimal():
             self.memory.forget_user(int(which))
             self.passwords.forget(int(which))
+        elif what == "failure":
+            self.passwords.forget_session(which)
         elif what == "lock":
             kind, _, subject = which.partition(" ")
             if kind == "account":

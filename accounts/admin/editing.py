@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 from accounts import services
-from accounts.admin.words import device_words
+from accounts.admin.words import logged_out_words
 from accounts.models import User
 from accounts.selectors import person_of
 
@@ -60,7 +60,7 @@ class UserEditing(ModelAdmin):
             services.sessions_close_all(user_id=user_id, actor=actor)
             for user_id in list(queryset.values_list("pk", flat=True))
         )
-        messages.success(request, device_words(ended))
+        messages.success(request, logged_out_words(ended))
 
     @admin.action(description="Remove the picture", permissions=["change"])
     def remove_pictures(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

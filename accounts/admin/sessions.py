@@ -12,7 +12,8 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from accounts import services
-from accounts.admin.words import device_words, when_words
+from accounts.admin.words import logged_out_words, when_words
+from accounts.devices import device_words
 from accounts.models import Session
 from accounts.names import username_key
 from commons.lists import LongList, ReadOnly
@@ -43,7 +44,7 @@ class SessionAdmin(ReadOnly, LongList):
     """Everybody's sessions, the newest first."""
 
     list_display = (
-        *("user_shown", "state_shown", "device", "address"),
+        *("user_shown", "state_shown", "device_shown", "address"),
         *("created_shown", "used_shown", "expires_shown"),
     )
     list_display_links = None
@@ -84,6 +85,13 @@ class SessionAdmin(ReadOnly, LongList):
             colour, words = "live", "Live"
         return format_html('<span class="ah-badge ah-badge-{}">{}</span>', colour, words)
 
+    @display(description="Device")
+    def device_shown(self, session: Session) -> str:
+        """What its owner would call the device; what it calls itself when pointed at."""
+        return format_html(
+            '<span title="{}">{}</span>', session.device, device_words(session.device)
+        )
+
     @display(description="Logged in", ordering="id")
     def created_shown(self, session: Session) -> str:
         """When it began."""
@@ -106,7 +114,7 @@ class SessionAdmin(ReadOnly, LongList):
             session_ids=list(queryset.values_list("pk", flat=True)),
             actor=request.user.get_username(),
         )
-        messages.success(request, device_words(ended))
+        messages.success(request, logged_out_words(ended))
 
     def has_end_permission(self, request: HttpRequest) -> bool:
         """Whether the person asking may end others' sessions."""

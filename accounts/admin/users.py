@@ -5,7 +5,8 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Greatest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -17,7 +18,7 @@ from accounts.admin.editing import UserEditing
 from accounts.admin.groups import ShortLists
 from accounts.admin.tokens import token_view
 from accounts.admin.words import when_words
-from accounts.models import User
+from accounts.models import Session, User
 from accounts.names import username_key
 from accounts.pictures import picture_url
 from commons.lists import LongList
@@ -54,9 +55,12 @@ class UserAdmin(UserEditing, ShortLists, LongList, DjangoUserAdmin, ModelAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """Users with their token, in one query."""
+        """Users with their token and their newest session, in one query."""
         users: QuerySet[User] = super().get_queryset(request)
-        return users.select_related("auth_token")
+        newest = Session.objects.filter(user=OuterRef("pk")).order_by("-created_at")
+        return users.select_related("auth_token").annotate(
+            seen_at=Greatest("last_login", Subquery(newest.values("created_at")[:1]))
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
@@ -65,22 +69,22 @@ class UserAdmin(UserEditing, ShortLists, LongList, DjangoUserAdmin, ModelAdmin):
         key = username_key(search_term.strip())
         return (queryset.filter(username_key__startswith=key) if key else queryset), False
 
-    @display(description="Role")
+    @display(description="Admin")
     def role_shown(self, user: User) -> str:
-        """What the person may do, in a word."""
+        """What the person may do in the admin, in a word."""
         if user.is_superuser:
             return "Everything"
-        return "Staff" if user.is_staff else "No access to the admin"
+        return "Staff" if user.is_staff else "None"
 
     @display(description="API token")
     def token_shown(self, user: User) -> str:
         """Whether the person has one."""
         return "yes" if hasattr(user, "auth_token") else "no"
 
-    @display(description="Last login", ordering="last_login")
+    @display(description="Last login")
     def seen_shown(self, user: User) -> str:
-        """When the person last logged in, written as every time of the admin."""
-        return when_words(user.last_login)
+        """When the person last logged in, to the admin or anywhere else."""
+        return when_words(user.seen_at)  # type: ignore[attr-defined] # annotated
 
     @display(description="Picture")
     def picture_shown(self, user: User) -> str:

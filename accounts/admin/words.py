@@ -10,6 +10,6 @@ def when_words(moment: datetime | None) -> str:
     return moment_words(moment, none="never")
 
 
-def device_words(ended: int) -> str:
+def logged_out_words(ended: int) -> str:
     """That so many sessions were ended."""
     return "1 device logged out." if ended == 1 else f"{ended} devices logged out."

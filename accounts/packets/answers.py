@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from accounts import services
+from accounts.devices import PACKETS_DEVICE
 from accounts.errors import BadCredentialsError, InvalidFieldError, SessionEndedError
 from accounts.logins import account_key
 from accounts.memory import Entry
@@ -27,7 +28,6 @@ from runtime.errors import DomainError
 
 log = getLogger(__name__)
 
-DEVICE = "packets"
 _BROKEN = encode_failure("server: failed, nothing is known of what was done")
 _STORE_AWAY = encode_failure("server: a store is away, try again later")
 _NO_SESSION = encode_failure("User.Token: is no valid session")
@@ -140,7 +140,10 @@ def _register(user: PacketUser, client: str) -> bytes:
 
 def _login(user: PacketUser, client: str) -> bytes:
     opened = services.session_open(
-        username=user.username or "", password=user.password or "", device=DEVICE, address=client
+        username=user.username or "",
+        password=user.password or "",
+        device=PACKETS_DEVICE,
+        address=client,
     )
     # Into this process's memory, where the next packets of this user will look for it.
     with suppress(OperationalError, InterfaceError):
@@ -163,12 +166,20 @@ def _validate(user: PacketUser, _client: str) -> bytes:
     return _success(_person(user))
 
 
+# What an update would set is taken away when it is empty, and stays as it is when it is not said.
+
+
 def _update_nickname(user: PacketUser, _client: str) -> bytes:
-    return _success(services.nickname_change(person=_person(user), nickname=user.nickname))
+    person = _person(user)
+    if user.nickname is None:
+        return _success(person)
+    return _success(services.nickname_change(person=person, nickname=user.nickname))
 
 
 def _update_image(user: PacketUser, _client: str) -> bytes:
     person = _person(user)
+    if user.url in (None, person.image):
+        return _success(person)
     if user.url:
         return _success(services.image_copy(person=person, url=user.url))
     return _success(services.image_remove(person=person))

@@ -84,8 +84,6 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "UPDATE_NICKNAME": ("token",),
     "UPDATE_IMAGE": ("token",),
 }
-# What an update sets may be empty, and is then taken away, but it has to be said.
-_SETS = {"UPDATE_NICKNAME": "nickname", "UPDATE_IMAGE": "url"}
 _NO_USER = AnswerUser()
 # How a success ends.
 _END = b'},"Err":""}\n'
@@ -110,8 +108,6 @@ def decode_packet(line: bytes) -> Packet:
     for field in _NEEDS[format_]:
         if not getattr(user, field):
             raise PacketError(f"User.{_WIRE[field]}: is required")
-    if format_ in _SETS and getattr(user, _SETS[format_]) is None:
-        raise PacketError(f"User.{_WIRE[_SETS[format_]]}: is required")
     return packet
 
 

@@ -131,9 +131,10 @@ class PacketConnection(asyncio.Protocol):
         start = size_bytes = 0
         while (end := data.find(b"\n", start)) >= 0:
             line = data[start:end]
-            if end - start > longest or line == STOP or line == b"STOP\r":
+            too_long = _length(line) > longest
+            if too_long or line == STOP or line == b"STOP\r":
                 self._write(answers, started_s)
-                self._finish(unread=end - start > longest or end + 1 < len(data))
+                self._finish(unread=too_long or end + 1 < len(data))
                 return
             start = end + 1
             answer = door.answer(line, self)
@@ -196,7 +197,7 @@ class PacketConnection(asyncio.Protocol):
 
     def _mind_length(self) -> None:
         """A line that is too long ends the connection, also before its end has come."""
-        if len(self._unread) > self._door.limits.line_bytes and not self.owes:
+        if _length(self._unread) > self._door.limits.line_bytes and not self.owes:
             self._finish(unread=True)
 
     # -- how it ends ----------------------------------------------------------------------------
@@ -243,3 +244,8 @@ class PacketConnection(asyncio.Protocol):
         if self._halted:
             self._transport.resume_reading()
         self._transport.write_eof()
+
+
+def _length(line: bytes | bytearray) -> int:
+    """In bytes, without its end, which is LF or CR LF."""
+    return len(line) - line.endswith(b"\r")

@@ -63,12 +63,11 @@ class Door:
             Lane,
             loop,
             threads=limits.threads,
-            waiting=limits.waiting,
             patience_s=limits.patience_s,
             late=_BUSY,
         )
-        self._hashing = lane(name="packets-hash")
-        self._looking_up = lane(name="packets-store")
+        self._hashing = lane(name="packets-hash", waiting=limits.waiting)
+        self._looking_up = lane(name="packets-store", waiting=limits.connections)
         self._sweep_timer = loop.call_later(1.0, self._sweep)
 
     # -- connections ----------------------------------------------------------------------------

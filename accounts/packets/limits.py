@@ -10,8 +10,9 @@ class Limits:
     `idle_s` is how long a client may send no whole line; one that reads nothing for `send_s`, while
     answers wait for it, is cut off. `linger_s` is how long a connection that was ended from here
     may stay until the client has read what was said last. `connections` is how many one process
-    serves. `threads` work on packets that memory cannot answer, in each of two lanes, and `waiting`
-    more of those may wait for a thread, `patience_s` at most.
+    serves. `threads` work on packets that memory cannot answer, in each of two lanes. `waiting`
+    more that need a hash may wait for a thread; those that need a store cost so little that one of
+    each connection may. Either waits `patience_s` at most.
     """
 
     line_bytes: int = 65_536

@@ -4,13 +4,22 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.csrf import rotate_token
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts import services
 from accounts.addresses import client_address
+from accounts.errors import LockedError
 from accounts.pages.forms import AccountForm, LoginForm, RegisterForm
-from accounts.pages.guard import forget, page, person_of, remember, target_of
+from accounts.pages.guard import (
+    forget,
+    page,
+    person_of,
+    posted_only,
+    remember,
+    target_of,
+)
 from accounts.pages.refusals import Attempt, form_page
+from accounts.pages.words import wait_words
 from runtime.errors import BusyError
 
 _METHODS = ("GET", "HEAD", "POST")
@@ -51,8 +60,10 @@ def _register(
     )
     try:
         return _let_in(request, username, password)
-    except BusyError:
-        messages.success(request, "Your account is made. Log in to it in a moment.")
+    except (BusyError, LockedError) as error:
+        # An address may be locked, for the failures of others.
+        left = wait_words(error.retry_after_s) if isinstance(error, LockedError) else "a moment"
+        messages.success(request, f"Your account is made. Log in to it in {left}.")
         return redirect("account_login")
 
 
@@ -71,7 +82,7 @@ def _let_in(request: HttpRequest, username: str, password: str) -> HttpResponseB
 
 
 @page
-@require_POST
+@posted_only("account")
 def logout(request: HttpRequest) -> HttpResponseBase:
     """The end of this session."""
     if person := person_of(request):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from accounts.errors import InvalidFieldError
+from accounts.images import IMAGE_BYTES_MAX
 from accounts.names import clean_nickname, clean_password, clean_username
 from accounts.pages.words import sentence
 
@@ -113,7 +114,11 @@ class PictureForm(AccountForm):
         help_text="PNG, JPEG or WebP, up to 2 MiB. It is shown whole and without what the camera"
         " noted, such as the place.",
         widget=forms.FileInput(
-            attrs={"accept": "image/png,image/jpeg,image/webp", "data-preview": "preview"}
+            attrs={
+                "accept": "image/png,image/jpeg,image/webp",
+                "data-preview": "preview",
+                "data-bytes-max": IMAGE_BYTES_MAX,
+            }
         ),
     )
     required_msg = "Choose a picture."

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
 
 from accounts.people import Person
 from accounts.services import session_check
@@ -62,6 +63,23 @@ def own_page(view: View) -> View:
         return view(request, person, *args, **kwargs)
 
     return guarded
+
+
+def posted_only(back: str) -> Callable[[View], View]:
+    """What a form is sent to: whoever merely comes by, as with the address of a mistake in the
+    history, is led to the form, the page of the name `back`.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+            if request.method in ("GET", "HEAD"):
+                return redirect(back)
+            return require_POST(view)(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
 
 
 def person_of(request: HttpRequest) -> Person | None:

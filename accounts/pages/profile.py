@@ -3,13 +3,13 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts import services
 from accounts.addresses import client_address
 from accounts.images import IMAGE_BYTES_MAX
 from accounts.pages.forms import NicknameForm, PasswordForm, PictureForm
-from accounts.pages.guard import own_page
+from accounts.pages.guard import own_page, posted_only
 from accounts.pages.refusals import Attempt, form_page
 from accounts.people import Person
 
@@ -34,7 +34,7 @@ def profile(request: HttpRequest, person: Person) -> HttpResponseBase:
 
 
 @own_page
-@require_POST
+@posted_only("account")
 def picture_change(request: HttpRequest, person: Person) -> HttpResponseBase:
     """Another picture, or none."""
     if "remove" in request.POST:

@@ -6,14 +6,15 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts import selectors, services
 from accounts.addresses import client_address
+from accounts.devices import device_words
 from accounts.errors import SessionNotFoundError
 from accounts.models import Session
-from accounts.pages.guard import own_page
-from accounts.pages.words import ago_words, device_words
+from accounts.pages.guard import own_page, posted_only
+from accounts.pages.words import ago_words
 from accounts.people import Person
 
 
@@ -41,7 +42,7 @@ def _row(session: Session, person: Person) -> dict[str, Any]:
 
 
 @own_page
-@require_POST
+@posted_only("account_sessions")
 def session_end(request: HttpRequest, person: Person, session_id: UUID) -> HttpResponseBase:
     """Log one device out."""
     try:
@@ -54,7 +55,7 @@ def session_end(request: HttpRequest, person: Person, session_id: UUID) -> HttpR
 
 
 @own_page
-@require_POST
+@posted_only("account_sessions")
 def sessions_end_others(request: HttpRequest, person: Person) -> HttpResponseBase:
     """Log out all devices but this one."""
     services.sessions_close_others(person=person, address=client_address(request))

@@ -1,46 +1,11 @@
-"""How the pages say things: devices, lengths of time."""
+"""How the pages say things: lengths of time, what is wrong."""
 
 import math
-import re
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-_DEVICE_CHARACTERS_MAX = 60
-# In this order: each browser also claims to be some of those below it.
-_BROWSERS = (
-    ("Edge", r"\bEdg(e|A|iOS)?/"),
-    ("Opera", r"\bOPR/"),
-    ("Samsung Internet", r"\bSamsungBrowser/"),
-    ("Firefox", r"\b(Firefox|FxiOS)/"),
-    ("Chrome", r"\b(Chrome|Chromium|CriOS|HeadlessChrome)/"),
-    ("Safari", r"\bSafari/"),
-)
-_SYSTEMS = (
-    ("iPhone", r"\biPhone\b"),
-    ("iPad", r"\biPad\b"),
-    ("Android", r"\bAndroid\b"),
-    ("Windows", r"\bWindows\b"),
-    ("Mac", r"\bMacintosh\b"),
-    ("ChromeOS", r"\bCrOS\b"),
-    ("Linux", r"\bLinux\b"),
-)
 _UNITS_S = (("day", 86_400), ("hour", 3600), ("minute", 60))
-
-
-def device_words(user_agent: str) -> str:
-    """A device as its owner would call it, such as `Firefox on Windows`.
-
-    Programs that are no browsers keep the name that they give themselves.
-    """
-    browser, system = _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
-    if browser:
-        return f"{browser} on {system}" if system else browser
-    return user_agent[:_DEVICE_CHARACTERS_MAX].strip() or "Unknown device"
-
-
-def _first(kinds: tuple[tuple[str, str], ...], text: str) -> str:
-    return next((name for name, pattern in kinds if re.search(pattern, text)), "")
 
 
 def ago_words(moment: datetime) -> str:

@@ -227,6 +227,27 @@ def test_a_remembered_password_does_not_pass_a_lock(ann):
     assert reopened("ann") is None
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_remembered_password_gives_the_tries_back(ann, sessions):
+    sessions.memory.trust()
+
+    def logged_in():
+        opened = services.session_open(username="ann", password=PASSWORD)
+        services.session_check(token=opened.token)
+        return reopened("ann") == opened.token
+
+    assert logged_in()
+    fail("bob")
+    assert reopened("ann") is not None
+    for _ in range(3):
+        for _ in range(9):
+            fail()
+        # Not from memory: PostgreSQL has to note it.
+        assert reopened("ann") is None
+        assert logged_in()
+        assert not Lockout.objects.filter(kind="account", subject="ann").exists()
+
+
 def wait_out(**change):
     """As if the lock had ended; `change` further columns."""
     Lockout.objects.update(locked_until=timezone.now() - timedelta(seconds=1), **change)

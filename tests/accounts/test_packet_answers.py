@@ -96,6 +96,17 @@ def test_a_login_is_not_known_to_a_locked_account(ask, sessions):
     assert ask("LOGIN") is None
 
 
+def test_a_failed_login_is_forgiven_by_the_next_right_one(ask, ann, sessions):
+    login = ask("LOGIN")
+    sessions.heard("failure bob")
+    assert login.holds()
+    sessions.heard("failure ann")
+    assert not login.holds()
+    assert ask("LOGIN") is None
+    # Its password still needs no hash.
+    assert sessions.passwords.knows(key="ann", encoded=ann.password, password=PASSWORD)
+
+
 def test_a_login_is_renewed_before_it_is_forgotten(ask, clock, renewals):
     login = ask("LOGIN")
     clock.now_s += 44

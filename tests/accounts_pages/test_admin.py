@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, Lockout, Session, User
 from accounts.pictures import picture_store
+from commons.words import moment_words
 from tests.accounts_pages.samples import picture
 
 USERS, SESSIONS = "/admin/accounts/user/", "/admin/accounts/session/"
@@ -57,6 +58,15 @@ def test_finds_people_by_the_beginning_of_their_name(olga, maria):
     page = text(olga, f"{USERS}{maria.pk}/change/")
     assert 'value="Mia"' in page
     assert "ah-face" not in page
+
+
+def test_says_when_somebody_last_logged_in(olga, maria):
+    since = timezone.now() - timedelta(days=3)
+    assert "never" in text(olga, f"{USERS}?q=mar")
+    make_session(maria, b"a", created_at=since)
+    page = text(olga, f"{USERS}?q=mar")
+    assert "never" not in page
+    assert moment_words(since, none="") in page
 
 
 def test_shows_a_persons_picture(olga, maria):

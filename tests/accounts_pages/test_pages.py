@@ -4,6 +4,7 @@ import re
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -89,6 +90,21 @@ def test_no_form_is_accepted_from_elsewhere(mia, path):
     assert User.objects.get().nickname == ""
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("picture/", "/account/"),
+        ("logout/", "/account/"),
+        ("sessions/end-others/", "/account/sessions/"),
+        (f"sessions/{UUID(int=7)}/end/", "/account/sessions/"),
+    ],
+)
+def test_what_a_form_is_sent_to_leads_back_to_it(mia, path, form):
+    assert mia.get(f"/account/{path}").headers["Location"] == form
+    assert mia.get("/account/").status_code == 200
+    assert mia.put(f"/account/{path}").status_code in (403, 405)
+
+
 def test_registering_says_what_is_wrong_beside_the_field(browser):
     answer = send(browser, "/account/register/", username="", nickname="", password="")
     assert answer.status_code == 400
@@ -153,6 +169,16 @@ def test_when_too_many_log_in_the_form_says_so(mia, monkeypatch):
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
     assert "Try again in a moment." in text(answer)
+
+
+def test_who_registers_from_a_locked_address_has_an_account(browser, settings):
+    settings.ACCOUNT_LOCKOUT_ADDRESS_FAILURES = 1
+    send(browser, "/account/login/", username="nobody", password="wrong password")
+    answer = send(browser, "/account/register/", username="new", nickname="", password=PASSWORD)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/account/login/")
+    assert User.objects.get().username == "new"
+    page = text(browser.get("/account/login/"))
+    assert re.search(r"Your account is made. Log in to it in \d+ seconds.", page)
 
 
 def test_changes_the_nickname(mia):

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from accounts.pages.words import ago_words, device_words, wait_words
+from accounts.devices import device_words
+from accounts.pages.words import ago_words, wait_words
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0.0.0 Safari/537.36"
 EDGE = (
@@ -27,6 +28,7 @@ FIREFOX = "Mozilla/5.0 (Android 15; Mobile; rv:132.0) Gecko/132.0 Firefox/132.0"
         (SAFARI, "Safari on iPhone"),
         (FIREFOX, "Firefox on Android"),
         ("curl/8.5.0", "curl/8.5.0"),
+        ("packets", "A program, over TCP"),
         ("x" * 500, "x" * 60),
         ("", "Unknown device"),
     ],

@@ -36,6 +36,7 @@ PAGES = {
     "users": "/admin/accounts/user/",
     "user-add": "/admin/accounts/user/add/",
     "sessions": "/admin/accounts/session/",
+    "ads-nothing-fits": f"{LIST}?q=nothing-is-called-so",
     "lockouts": "/admin/accounts/lockout/",
     "audit": "/admin/accounts/auditevent/",
     "groups": "/admin/auth/group/",
@@ -93,7 +94,18 @@ def measured(stack: Stack) -> None:
     wait_until(lambda: plain_http.get(url).status_code == 200, timeout_s=60, what="all stored")
 
 
-@pytest.mark.usefixtures("counted", "measured")
+@pytest.fixture(scope="module")
+def registered(stack: Stack) -> None:
+    """Somebody who is logged in on a telephone, and over TCP."""
+    users = f"{stack.url}/api/v1/users"
+    person = {"username": f"Mia-{time.time_ns():x}", "password": "correct horse", "nickname": "Mía"}
+    plain_http.post(f"{users}/register", json=person).raise_for_status()
+    phone = "Mozilla/5.0 (Android 15; Mobile; rv:132.0) Gecko/132.0 Firefox/132.0"
+    for device in (phone, "packets"):
+        plain_http.post(f"{users}/login", json=person, headers={"user-agent": device})
+
+
+@pytest.mark.usefixtures("counted", "measured", "registered")
 # Each width and each scheme once by default, the other pairs in the drill.
 @pytest.mark.parametrize(
     ("width", "scheme"),

@@ -163,6 +163,8 @@ def test_the_nickname_changes_for_every_door(line: Line, http: httpx.Client, tok
     wait_until(seen, timeout_s=REVOKED_TIMEOUT_S, what="the nickname is seen over HTTP")
     answer = line.ask("UPDATE_NICKNAME", Token=token, Nickname="x" * 31)
     assert refused(answer, "User.Nickname: ")
+    unchanged = line.ask("UPDATE_NICKNAME", Token=token)
+    assert (unchanged["Success"], unchanged["User"]["Nickname"]) == (True, "Another")
     assert line.ask("UPDATE_NICKNAME", Token=token, Nickname="")["User"]["Nickname"] == ""
 
 
@@ -176,6 +178,9 @@ def test_the_picture_is_one_that_was_uploaded(line: Line, http: httpx.Client, to
     shown = changed["User"]["URL"]
     assert plain_http.get(str(http.base_url.join(shown))).status_code == 200
     assert line.ask("VALIDATE", Token=token)["User"]["URL"] == shown
+    for user in ({}, {"URL": shown}):
+        unchanged = line.ask("UPDATE_IMAGE", Token=token, **user)
+        assert (unchanged["Success"], unchanged["User"]["URL"]) == (True, shown)
     for other in ("https://example.com/x.png", "/pictures/../../etc/passwd", shown + "x"):
         assert refused(line.ask("UPDATE_IMAGE", Token=token, URL=other), "User.URL: ")
     assert line.ask("UPDATE_IMAGE", Token=token, URL="")["User"]["URL"] == ""

@@ -68,8 +68,6 @@ def decoded_or_said(text: bytes) -> Packet | str:
         (line("REGISTER", Username="ann", Password=None), "User.Password: is required"),
         (line("VALIDATE", Username="ann", Password="p"), "User.Token: is required"),
         (line("LOGOUT", Token=""), "User.Token: is required"),
-        (line("UPDATE_NICKNAME", Token="t"), "User.Nickname: is required"),
-        (line("UPDATE_IMAGE", Token="t", URL=None), "User.URL: is required"),
         (line("VALIDATE", Token=["t"]), "User.Token: must be text"),
         (line("UPDATE_IMAGE", Token="t", URL=3), "User.URL: must be text"),
     ],
@@ -86,6 +84,8 @@ def test_what_a_format_does_not_use_is_not_looked_at() -> None:
 
 
 def test_a_nickname_and_a_picture_can_be_taken_away() -> None:
+    assert decode_packet(line("UPDATE_NICKNAME", Token="t")).user.nickname is None
+    assert decode_packet(line("UPDATE_IMAGE", Token="t", URL=None)).user.url is None
     assert decode_packet(line("UPDATE_NICKNAME", Token="t", Nickname="")).user.nickname == ""
     assert decode_packet(line("UPDATE_IMAGE", Token="t", URL="")).user.url == ""
 

@@ -109,7 +109,7 @@ def test_nothing_after_stop_is_answered(server: Server) -> None:
         assert line.ended()
 
 
-@pytest.mark.parametrize("end", [b"", b"\n"])
+@pytest.mark.parametrize("end", [b"", b"\r", b"\n", b"\r\n"])
 def test_a_line_that_is_too_long_closes_after_the_answers_before_it(
     server: Server, end: bytes
 ) -> None:
@@ -122,8 +122,12 @@ def test_a_line_that_is_too_long_closes_after_the_answers_before_it(
 
 def test_the_longest_line_is_answered(line: Line) -> None:
     for size in (65_535, 65_536):
-        line.send(known("ann").rstrip().ljust(size) + b"\n")
-        assert names(line, 1) == ["ann"]
+        for end in (b"\n", b"\r\n"):
+            line.send(known("ann").rstrip().ljust(size) + end)
+            assert names(line, 1) == ["ann"]
+    line.send(known("ann").rstrip().ljust(65_536) + b"\r")
+    line.send(b"\n")
+    assert names(line, 1) == ["ann"]
 
 
 def test_a_client_that_closes_its_side_gets_what_it_asked_for(server: Server) -> None:
@@ -237,6 +241,19 @@ def test_a_full_lane_says_so_at_once_and_the_other_lane_goes_on(small: Server) -
         assert names(lines[turn], 1) == [f"slow-{turn}"]
     lines[3].send(packet("LOGIN", Username="more", Password="p"))
     assert names(lines[3], 1) == ["more"]
+    for line in lines:
+        line.close()
+
+
+def test_a_crowd_with_unknown_sessions_is_answered(server: Server) -> None:
+    lines = [server.connect() for _ in range(400)]
+    lines[0].send(packet("LOGOUT", Token="slow-one"))
+    for line in lines[1:]:
+        line.send(packet("VALIDATE", Token="x"))
+    server.open("slow-one")
+    assert lines[0].read()["Success"]
+    for line in lines[1:]:
+        assert line.read()["Err"] == "User.Token: is no session"
     for line in lines:
         line.close()
 

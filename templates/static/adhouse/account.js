@@ -1,6 +1,22 @@
 // What the account's pages do better with a script; each of them works without it.
 "use strict";
 
+// What is wrong with a field stands above it, as the server would write it.
+function complain(input, words) {
+    const error = document.createElement("p");
+    error.className = "error";
+    error.id = `${input.id}_error`;
+    error.setAttribute("role", "alert");
+    error.textContent = words;
+    input.before(error);
+    input.setAttribute("aria-invalid", "true");
+}
+
+function forgive(input) {
+    document.getElementById(`${input.id}_error`)?.remove();
+    input.removeAttribute("aria-invalid");
+}
+
 // A picture is seen, as it will be shown, before it is sent.
 const input = document.querySelector("input[type=file][data-preview]");
 if (input) {
@@ -11,9 +27,12 @@ if (input) {
         const [file] = input.files;
         box.hidden = true;
         // What was wrong was wrong with another file.
-        document.getElementById(`${input.id}_error`)?.remove();
-        input.removeAttribute("aria-invalid");
-        if (file) {
+        forgive(input);
+        if (file && file.size > Number(input.dataset.bytesMax)) {
+            // Not sent at all: the server would refuse it, after minutes on a slow line.
+            input.value = "";
+            complain(input, `${file.name} is too large: 2 MiB are the most.`);
+        } else if (file) {
             // Shown once it is known to be a picture.
             image.onload = () => { box.hidden = false; };
             image.src = URL.createObjectURL(file);
