@@ -1,1 +1,1 @@
-"""People: operators today; registration, sessions and pictures build on the same user."""
+"""People: operators and everybody else; registration, sessions, pictures, over HTTP and TCP."""

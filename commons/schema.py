@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 _EVERYWHERE = {
     413: "The body is too large.",
     431: "The request line and the headers are too large.",
+    504: "A store went away and cannot say whether this was done: look before you send it again.",
 }
 
 

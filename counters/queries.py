@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from runtime.http.parameters import parameters_of
+
 Granularity = Literal["minute", "hour", "day"]
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 GRANULARITY_DEFAULT: Granularity = "hour"
@@ -65,7 +67,7 @@ def parse_keys(query: bytes) -> list[UUID]:
 
 def parse_window(query: bytes, *, now: datetime) -> Window:
     """`granularity`, `start` and `end`, each optional; widened to whole buckets."""
-    given = _given(query, ("granularity", "start", "end"))
+    given = parameters_of(query, ("granularity", "start", "end"), InvalidQuestionError)
     granularity = cast("Granularity", given.get("granularity", GRANULARITY_DEFAULT))
     if granularity not in GRANULARITIES:
         raise InvalidQuestionError("granularity: must be minute, hour or day")
@@ -81,16 +83,6 @@ def parse_window(query: bytes, *, now: datetime) -> Window:
             f"start: is more than {BUCKETS_MAX} {granularity}s earlier than end"
         )
     return window
-
-
-def _given(query: bytes, names: tuple[str, ...]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for name, value in parse_qsl(query.decode(errors="replace"), keep_blank_values=True):
-        if name in names and value:
-            if name in given:
-                raise InvalidQuestionError(f"{name}: is given more than once")
-            given[name] = value
-    return given
 
 
 def _moment(given: dict[str, str], name: str) -> datetime | None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
+from runtime.http.parameters import parameters_of
 from timeseries.records import (
     AGGREGATES,
     SAMPLES_DEFAULT,
@@ -53,14 +53,7 @@ class Reach:
 
 def given_parameters(query: bytes, names: tuple[str, ...]) -> dict[str, str]:
     """The parameters of these names that have a value; InvalidQueryError if one is repeated."""
-    # Bytes that are no UTF-8 become U+FFFD, which is no number, and a tag that nobody has sent.
-    given: dict[str, str] = {}
-    for name, value in parse_qsl(query.decode(errors="replace"), keep_blank_values=True):
-        if name in names and value:
-            if name in given:
-                raise InvalidQueryError(f"{name}: is given more than once")
-            given[name] = value
-    return given
+    return parameters_of(query, names, InvalidQueryError)
 
 
 def read_query(query: bytes, reach: Reach) -> Query:

@@ -1,12 +1,10 @@
 """The account log for people: who logged in, who failed to, who was locked out. To be read."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
@@ -14,6 +12,7 @@ from unfold.decorators import display
 from accounts.admin.words import when_words
 from accounts.models import AuditEvent
 from accounts.names import username_key
+from commons.filters import SinceFilter
 from commons.lists import LongList, ReadOnly
 
 _COLOURS = {
@@ -24,7 +23,6 @@ _COLOURS = {
     AuditEvent.Kind.FAILURE: "delete",
     AuditEvent.Kind.LOCKOUT: "delete",
 }
-_SINCE = [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
 
 
 class KindFilter(DropdownFilter):
@@ -42,21 +40,10 @@ class KindFilter(DropdownFilter):
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
-class SinceFilter(DropdownFilter):
-    """How long ago, at most."""
+class _SinceFilter(SinceFilter):
+    """How long ago it happened, at most."""
 
-    title = "when"
-    parameter_name = "days"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """The lengths of time to choose from."""
-        return _SINCE
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> Any:
-        """The events since then."""
-        if self.value() not in dict(_SINCE):
-            return queryset
-        return queryset.filter(at__gte=timezone.now() - timedelta(days=int(self.value())))
+    field = "at"
 
 
 @admin.register(AuditEvent)
@@ -65,7 +52,7 @@ class AuditEventAdmin(ReadOnly, LongList):
 
     list_display = ("at_shown", "kind_shown", "username", "address", "detail")
     list_display_links = None
-    list_filter = (KindFilter, SinceFilter)
+    list_filter = (KindFilter, _SinceFilter)
     list_select_related = ("user",)
     actions = None
     ordering = ("-id",)

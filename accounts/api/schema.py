@@ -19,7 +19,7 @@ _MEANINGS = {
     503: "A store is away, or too much at once; nothing was done. Again after `Retry-After` s.",
 }
 _faults = partial(faults, shapes.AccountFault, _MEANINGS)
-_BODY = (400, 413, 415, 503)
+_BODY = (400, 413, 415, 503, 504)
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -1,6 +1,5 @@
 """The change log for people: the list of everything that was done, and the history of one ad."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,16 +11,15 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from adserver.admin.filters import Choices
 from adserver.admin.words import value_words
 from adserver.models import Ad, AdChange
 from adserver.selectors import HistoryEntry, ad_history, ad_history_count
-from commons.lists import LongList
+from commons.filters import SinceFilter
+from commons.lists import LongList, ReadOnly
 from commons.words import moment_words
 
 _VERSION_DIGITS_MAX = 18
@@ -43,32 +41,19 @@ class OperationFilter(DropdownFilter):
         return queryset.filter(operation=self.value()) if self.value() else queryset
 
 
-class SinceFilter(DropdownFilter):
-    """How long ago, at most."""
+class _SinceFilter(SinceFilter):
+    """How long ago it was done, at most."""
 
-    title = "when"
-    parameter_name = "days"
-    names: Choices = [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        """The lengths of time to choose from."""
-        return self.names
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AdChange]) -> Any:
-        """The entries since then."""
-        if self.value() not in dict(self.names):
-            return queryset
-        since = timezone.now() - timedelta(days=int(self.value()))
-        return queryset.filter(created_at__gte=since)
+    field = "created_at"
 
 
 @admin.register(AdChange)
-class AdChangeAdmin(LongList):
+class AdChangeAdmin(ReadOnly, LongList):
     """Everything that was ever done to an ad, newest first. To be read, not written."""
 
     list_display = ("version", "at_shown", "who_shown", "operation_shown", "ad_shown")
     list_display_links = None
-    list_filter = (OperationFilter, SinceFilter)
+    list_filter = (OperationFilter, _SinceFilter)
     ordering = ("-version",)
     actions = None
     search_fields = ("actor_label",)
@@ -114,18 +99,6 @@ class AdChangeAdmin(LongList):
         """The ad's title then, leading to its history."""
         url = reverse("admin:adserver_ad_history", args=[change.ad_id])
         return format_html('<a class="ah-link" href="{}">{}</a>', url, ad_title(change))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody writes the log by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody writes the log by hand."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody shortens the log by hand."""
-        return False
 
 
 def titled_changes() -> QuerySet[AdChange]:

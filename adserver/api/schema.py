@@ -34,7 +34,7 @@ _MEANINGS = {
 _faults = partial(faults, shapes.Fault, _MEANINGS)
 _READ = (400, 401, 403, 431, 503)
 _ITEM = (401, 403, 404, 503)
-_WRITE = (400, 401, 403, 413, 415, 503)
+_WRITE = (400, 401, 403, 413, 415, 503, 504)
 
 
 def _number(

@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from django.urls import reverse
 from rest_framework.exceptions import ParseError
 from rest_framework.permissions import SAFE_METHODS, AllowAny, BasePermission
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,6 +22,7 @@ from adserver.catalog import lookup_ads
 from adserver.models import stored_of
 from adserver.records import Actor, parse_fields
 from adserver.rows import check_rows, rows_from_csv, rows_from_json
+from commons.views import OneForm
 
 
 def _actor(request: Request) -> Actor:
@@ -46,7 +46,7 @@ def _written(data: object, status: int, version: int, **headers: str) -> Respons
     return Response(data, status=status, headers={"X-Catalog-Version": str(version), **headers})
 
 
-class AdDoor(APIView):
+class AdDoor(OneForm):
     """The visitors' read and the operators' create on one path."""
 
     def perform_authentication(self, request: Request) -> None:
@@ -57,12 +57,6 @@ class AdDoor(APIView):
     def get_permissions(self) -> list[BasePermission]:
         """Everybody may read."""
         return [AllowAny()] if self.request.method in SAFE_METHODS else [IsOperator()]
-
-    def perform_content_negotiation(
-        self, request: Request, force: bool = False
-    ) -> tuple[BaseRenderer, str]:
-        """There is one form of the answer; the hot doors do not read `Accept` either."""
-        return super().perform_content_negotiation(request, force=True)
 
     @schema.lookup
     def get(self, request: Request) -> HttpResponse:

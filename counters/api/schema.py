@@ -22,7 +22,7 @@ _MEANINGS = {
     503: "A store is down or full, nothing was accepted; again after `Retry-After` s.",
 }
 _faults = partial(faults, shapes.CounterFault, _MEANINGS)
-_WRITE = (400, 401, 413, 429, 503)
+_WRITE = (400, 401, 413, 429, 503, 504)
 _READ = (400, 431, 503)
 
 

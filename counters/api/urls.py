@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, path
 
+from commons.views import Ask
 from counters.api import views
 
 
-def urlpatterns_with(*, increment: views.Ask, batch: views.Ask) -> list[URLPattern]:
+def urlpatterns_with(*, increment: Ask, batch: Ask) -> list[URLPattern]:
     """The paths; `increment` and `batch` hand a request to the hot handlers."""
     return [
         path("increment", views.IncrementDoor.as_view(ask=increment)),

@@ -4,48 +4,24 @@ Increments have one handler, behind the fast path and behind these views; `ask` 
 it and waits for its answer. It is given where the views are mounted.
 """
 
-from collections.abc import Callable
-
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpResponseBase
 from django.utils import timezone
-from rest_framework.permissions import AllowAny
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from commons.views import OpenDoor
 from counters import selectors
 from counters.api import schema
 from counters.queries import parse_key, parse_keys, parse_window
 
-Ask = Callable[[HttpRequest], HttpResponseBase]
+
+def _query(request: Request) -> bytes:
+    """The raw query string. ASGI's Django has decoded it as UTF-8."""
+    return str(request.META.get("QUERY_STRING", "")).encode()
 
 
-def _not_mounted(view: APIView, request: HttpRequest) -> HttpResponseBase:
-    raise NotImplementedError("`ask` is given where the view is mounted")
-
-
-class _Door(APIView):
-    """An endpoint for everybody, in the one form of answer there is."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-
-    def perform_content_negotiation(
-        self, request: Request, force: bool = False
-    ) -> tuple[BaseRenderer, str]:
-        """Whatever is asked for: the hot doors do not read `Accept` either."""
-        return super().perform_content_negotiation(request, force=True)
-
-    def query(self) -> bytes:
-        """The raw query string. ASGI's Django has decoded it as UTF-8."""
-        return str(self.request.META.get("QUERY_STRING", "")).encode()
-
-
-class IncrementDoor(_Door):
+class IncrementDoor(OpenDoor):
     """One increment."""
-
-    ask = _not_mounted
 
     @schema.increment
     def post(self, request: Request) -> HttpResponseBase:
@@ -53,10 +29,8 @@ class IncrementDoor(_Door):
         return self.ask(request._request)
 
 
-class IncrementBatchDoor(_Door):
+class IncrementBatchDoor(OpenDoor):
     """Many increments."""
-
-    ask = _not_mounted
 
     @schema.increment_batch
     def post(self, request: Request) -> HttpResponseBase:
@@ -64,7 +38,7 @@ class IncrementBatchDoor(_Door):
         return self.ask(request._request)
 
 
-class CounterTotal(_Door):
+class CounterTotal(OpenDoor):
     """One total."""
 
     @schema.total
@@ -74,24 +48,24 @@ class CounterTotal(_Door):
         return Response(total._asdict())
 
 
-class CounterTotals(_Door):
+class CounterTotals(OpenDoor):
     """Many totals."""
 
     @schema.totals
     def get(self, request: Request) -> Response:
         """In the order asked for."""
-        found = selectors.totals(parse_keys(self.query()))
+        found = selectors.totals(parse_keys(_query(request)))
         return Response({"counters": [total._asdict() for total in found]})
 
 
-class CounterHistory(_Door):
+class CounterHistory(OpenDoor):
     """One counter's history."""
 
     @schema.history
     def get(self, request: Request, key: str) -> Response:
         """Minutes, hours or days, each with what was added in it."""
         counter = parse_key(key)
-        window = parse_window(self.query(), now=timezone.now())
+        window = parse_window(_query(request), now=timezone.now())
         grown = selectors.history(counter, window)
         buckets = [{"start": at, "value": grown.get(at, 0)} for at in window.starts()]
         return Response({"key": counter, **window._asdict(), "buckets": buckets})

@@ -31,7 +31,7 @@ _MEANINGS = {
     503: "A store is down, full or too slow; again after `Retry-After` s. Nothing was accepted.",
 }
 _faults = partial(faults, shapes.SeriesFault, _MEANINGS)
-_WRITE = (400, 401, 413, 429, 503)
+_WRITE = (400, 401, 413, 429, 503, 504)
 _READ = (400, 404, 431, 503)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from django.urls import URLPattern, path
 
+from commons.views import Ask
 from timeseries.api import views
-from timeseries.api.views import Ask
 
 
 def urlpatterns_with(*, ask: Callable[[bytes, bytes], Ask], export: Ask) -> list[URLPattern]:

@@ -4,39 +4,15 @@ A question or a measurement has one handler, behind the fast path and behind the
 hands a request to it and waits for its answer. It is given where the views are mounted.
 """
 
-from collections.abc import Callable
-
-from django.http import HttpRequest, HttpResponseBase
-from rest_framework.permissions import AllowAny
-from rest_framework.renderers import BaseRenderer
+from django.http import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from commons.views import OpenDoor
 from timeseries.api import schema
 
-Ask = Callable[[HttpRequest], HttpResponseBase]
 
-
-def _not_mounted(view: APIView, request: HttpRequest) -> HttpResponseBase:
-    raise NotImplementedError("`ask` is given where the view is mounted")
-
-
-class _Door(APIView):
-    """An endpoint for everybody, in the one form of answer there is."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-    ask = _not_mounted
-
-    def perform_content_negotiation(
-        self, request: Request, force: bool = False
-    ) -> tuple[BaseRenderer, str]:
-        """Whatever is asked for: the hot doors do not read `Accept` either."""
-        return super().perform_content_negotiation(request, force=True)
-
-
-class SaveDoor(_Door):
+class SaveDoor(OpenDoor):
     """One measurement."""
 
     @schema.save
@@ -48,7 +24,7 @@ class SaveDoor(_Door):
         return self.ask(request._request)
 
 
-class SaveBatchDoor(_Door):
+class SaveBatchDoor(OpenDoor):
     """Many measurements."""
 
     @schema.save_batch
@@ -59,7 +35,7 @@ class SaveBatchDoor(_Door):
         return self.ask(request._request)
 
 
-class SampleDoor(_Door):
+class SampleDoor(OpenDoor):
     """A tag's samples."""
 
     @schema.sample
@@ -73,7 +49,7 @@ class SampleDoor(_Door):
         return self.ask(request._request)
 
 
-class TagsDoor(_Door):
+class TagsDoor(OpenDoor):
     """All tags."""
 
     @schema.tags
@@ -82,7 +58,7 @@ class TagsDoor(_Door):
         return self.ask(request._request)
 
 
-class ExportDoor(_Door):
+class ExportDoor(OpenDoor):
     """Raw data."""
 
     @schema.export
@@ -91,7 +67,7 @@ class ExportDoor(_Door):
         return self.ask(request._request)
 
 
-class GrafanaDoor(_Door):
+class GrafanaDoor(OpenDoor):
     """What Grafana asks when a person saves the data source."""
 
     @schema.grafana_alive
@@ -100,7 +76,7 @@ class GrafanaDoor(_Door):
         return Response({})
 
 
-class GrafanaRowsDoor(_Door):
+class GrafanaRowsDoor(OpenDoor):
     """Rows for the Infinity data source."""
 
     @schema.grafana_rows
@@ -109,7 +85,7 @@ class GrafanaRowsDoor(_Door):
         return self.ask(request._request)
 
 
-class GrafanaMetricsDoor(_Door):
+class GrafanaMetricsDoor(OpenDoor):
     """Tags for the JSON data source."""
 
     @schema.grafana_metrics
@@ -118,7 +94,7 @@ class GrafanaMetricsDoor(_Door):
         return self.ask(request._request)
 
 
-class GrafanaSearchDoor(_Door):
+class GrafanaSearchDoor(OpenDoor):
     """The same for its older versions."""
 
     @schema.grafana_search
@@ -127,7 +103,7 @@ class GrafanaSearchDoor(_Door):
         return self.ask(request._request)
 
 
-class GrafanaQueryDoor(_Door):
+class GrafanaQueryDoor(OpenDoor):
     """Datapoints for the JSON data source."""
 
     @schema.grafana_query

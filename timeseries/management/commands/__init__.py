@@ -1,1 +1,1 @@
-"""Management commands of the ads."""
+"""Management commands of the time series."""
