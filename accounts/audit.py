@@ -5,6 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import AUDIT_TEXT_CHARACTERS, AuditEvent
+from accounts.people import Person
 from commons.rows import insert_row
 
 Kind = AuditEvent.Kind
@@ -18,6 +19,17 @@ def audit_write(
         kind=kind, user_id=user_id, username=username, address=address, detail=detail
     )
     insert_row(AuditEvent, entry)
+
+
+def audit_person(kind: Kind, person: Person, address: str, detail: str = "") -> None:
+    """Add an entry about what somebody did from `address`."""
+    audit_write(
+        kind=kind,
+        user_id=person.user_id,
+        username=person.username,
+        address=address,
+        detail=detail,
+    )
 
 
 def audit_entry(

@@ -7,30 +7,24 @@ Each change that another process may remember is announced when it is committed,
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
-from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts import lockout
-from accounts.audit import Kind, audit_write
-from accounts.changes import announce_user
+from accounts.audit import Kind, audit_person, audit_write
 from accounts.errors import (
     BadCredentialsError,
     SessionEndedError,
-    SessionNotFoundError,
     UsernameTakenError,
 )
 from accounts.lockout import Attempt
 from accounts.logins import credentials_check, credentials_used
 from accounts.models import (
     DEVICE_CHARACTERS,
-    AuditEvent,
-    Lockout,
     Session,
     User,
     new_session_id,
@@ -45,7 +39,17 @@ from accounts.operators import (
 from accounts.passwords import hash_pool, password_encode
 from accounts.people import OpenedSession, Person
 from accounts.pictures import picture_copy, picture_remove, picture_store
-from accounts.selectors import live, person_of, user_by_key
+from accounts.selectors import person_of, user_by_key
+from accounts.session_ends import (
+    end_sessions,
+    lock_users,
+    session_close,
+    session_end,
+    sessions_close_all,
+    sessions_close_others,
+    sessions_revoke,
+    touch_sessions,
+)
 from accounts.session_rows import session_insert
 from accounts.sessions import process_sessions, session_check
 from accounts.stages import stage
@@ -61,7 +65,6 @@ __all__ = [
     "operator_ensure",
     "operators_group_ensure",
     "password_change",
-    "records_purge",
     "session_check",
     "session_close",
     "session_end",
@@ -78,8 +81,6 @@ __all__ = [
     "user_save",
     "users_delete",
 ]
-
-PURGE_BATCH = 10_000
 
 
 def user_register(
@@ -157,64 +158,6 @@ def _open(user: User, attempt: Attempt, device: str, address: str) -> OpenedSess
     return OpenedSession(token=token, person=person_of(user, session_id))
 
 
-def session_close(*, person: Person, address: str = "") -> None:
-    """Log out: end the session that the person is here with. Nothing happens if it has ended."""
-    with transaction.atomic():
-        if _end(Session.objects.filter(pk=person.session_id), person.user_id):
-            _audit(Kind.LOGOUT, person, address)
-
-
-def session_end(*, person: Person, session_id: UUID, address: str = "") -> None:
-    """End one of the person's sessions. SessionNotFoundError when they have none of that id."""
-    with transaction.atomic():
-        mine = Session.objects.filter(live(), user_id=person.user_id, pk=session_id)
-        found = list(mine.values_list("pk", flat=True))
-        if not _end(Session.objects.filter(pk__in=found), person.user_id):
-            raise SessionNotFoundError
-        _audit(Kind.LOGOUT, person, address, detail=f"session {session_id}")
-
-
-def sessions_close_others(*, person: Person, address: str = "") -> int:
-    """End all sessions of the person but the one they are here with; gives how many."""
-    with transaction.atomic():
-        others = Session.objects.filter(user_id=person.user_id).exclude(pk=person.session_id)
-        if ended := _end(others, person.user_id):
-            _audit(Kind.LOGOUT, person, address, detail=f"{ended} other sessions")
-    return ended
-
-
-def sessions_close_all(*, user_id: int, actor: str) -> int:
-    """End all sessions of a user, on behalf of `actor`; gives how many. Also of logins that are
-    under way: with the user's row locked they are either done, or begin after this.
-    """
-    with transaction.atomic():
-        _lock([user_id]).first()
-        ended = _end(Session.objects.filter(user_id=user_id), user_id)
-        if ended:
-            user = User.objects.get(pk=user_id)
-            audit_write(
-                kind=Kind.LOGOUT,
-                user_id=user_id,
-                username=user.username,
-                detail=f"{ended} sessions, by {actor}",
-            )
-    return ended
-
-
-def sessions_revoke(*, session_ids: Sequence[UUID], actor: str) -> int:
-    """End these sessions, whosever they are, on behalf of `actor`; gives how many had not ended."""
-    ended = 0
-    with transaction.atomic():
-        chosen = Session.objects.filter(pk__in=session_ids, ended_at__isnull=True)
-        owners = User.objects.filter(sessions__in=chosen).distinct().order_by("pk")
-        for user_id, username in list(owners.values_list("pk", "username")):
-            count = _end(Session.objects.filter(pk__in=session_ids, user_id=user_id), user_id)
-            detail = f"{count} sessions, by {actor}"
-            audit_write(kind=Kind.LOGOUT, user_id=user_id, username=username, detail=detail)
-            ended += count
-    return ended
-
-
 def user_save(*, user: User, new: bool, actor: str) -> None:
     """Write a user's row as `actor` has filled it in; see `user_edited` for one that is not new."""
     with transaction.atomic():
@@ -228,7 +171,7 @@ def users_delete(*, user_ids: Sequence[int], actor: str) -> int:
     certain. Gives how many there were.
     """
     with transaction.atomic():
-        found = list(_lock(user_ids).values_list("pk", "image"))
+        found = list(lock_users(user_ids).values_list("pk", "image"))
         for user_id, _ in found:
             sessions_close_all(user_id=user_id, actor=actor)
         deleted = [user_id for user_id, _ in found]
@@ -246,7 +189,7 @@ def user_edited(*, user_id: int, sign_out: bool, actor: str) -> None:
     with transaction.atomic():
         if sign_out:
             sessions_close_all(user_id=user_id, actor=actor)
-        _touch(user_id)
+        touch_sessions(user_id)
 
 
 def sessions_used(*, session_ids: Sequence[UUID]) -> None:
@@ -300,8 +243,8 @@ def password_change(*, person: Person, old: str, new: object, address: str = "")
         if user.pk != person.user_id or not same.update(password=encoded):
             raise BadCredentialsError("old: is wrong")
         others = Session.objects.filter(user_id=user.pk).exclude(pk=person.session_id)
-        _end(others, user.pk)
-        _audit(Kind.PASSWORD, person, address)
+        end_sessions(others, user.pk)
+        audit_person(Kind.PASSWORD, person, address)
 
 
 def account_unlock(*, kind: str, subject: str, actor: str) -> bool:
@@ -323,65 +266,14 @@ def account_unlock(*, kind: str, subject: str, actor: str) -> bool:
     return unlocked
 
 
-def records_purge() -> int:
-    """Delete sessions that were over, and audit entries made, `ACCOUNT_AUDIT_DAYS` ago, and failed
-    logins that no longer count; at most `PURGE_BATCH` of each. Gives how many rows in all.
-    """
-    now = timezone.now()
-    kept_since = now - timedelta(days=settings.ACCOUNT_AUDIT_DAYS)
-    counted_since = now - timedelta(seconds=settings.ACCOUNT_LOCKOUT_FORGET_S)
-    idle_since = kept_since - timedelta(seconds=settings.ACCOUNT_SESSION_IDLE_S)
-    over = (
-        Q(ended_at__lt=kept_since) | Q(expires_at__lt=kept_since) | Q(last_used_at__lt=idle_since)
-    )
-    old: list[QuerySet[Any]] = [
-        Session.objects.filter(over),
-        AuditEvent.objects.filter(at__lt=kept_since),
-        Lockout.objects.filter(last_failure_at__lt=counted_since).exclude(locked_until__gt=now),
-    ]
-    return sum(_purge(rows) for rows in old)
-
-
-def _purge(rows: QuerySet[Any]) -> int:
-    found = list(rows.order_by().values_list("pk", flat=True)[:PURGE_BATCH])
-    deleted: int = rows.model._default_manager.filter(pk__in=found).delete()[0]
-    return deleted
-
-
-def _lock(user_ids: Sequence[int]) -> QuerySet[User]:
-    """Those users, their rows locked for the transaction once they are read. Not their keys: who
-    has locked a session first, and then refers to its user, must not wait for who has the user
-    and wants the session.
-    """
-    return User.objects.filter(pk__in=user_ids).order_by("pk").select_for_update(no_key=True)
-
-
-def _end(sessions: QuerySet[Session], user_id: int) -> int:
-    """End those that have not, in the transaction around, and have it announced; gives how many."""
-    open_ones = sessions.filter(ended_at__isnull=True).order_by("pk").select_for_update()
-    found = list(open_ones.values_list("pk", "token_hash"))
-    # By the clock that the other processes will ask about changes.
-    Session.objects.filter(pk__in=[pk for pk, _ in found]).update(ended_at=Now(), changed_at=Now())
-    announce_user(user_id, [bytes(digest) for _, digest in found])
-    return len(found)
-
-
-def _touch(user_id: int) -> None:
-    """What the user is shown as has changed: have it announced for all open sessions."""
-    sessions = Session.objects.filter(user_id=user_id, ended_at__isnull=True).order_by("pk")
-    found = list(sessions.select_for_update().values_list("pk", "token_hash"))
-    Session.objects.filter(pk__in=[pk for pk, _ in found]).update(changed_at=Now())
-    announce_user(user_id, [bytes(digest) for _, digest in found])
-
-
 def _show_as(person: Person, change: Callable[[User], None]) -> Person:
     with transaction.atomic():
-        user = _lock([person.user_id]).first()
+        user = lock_users([person.user_id]).first()
         if user is None:
             raise SessionEndedError
         change(user)
         User.objects.filter(pk=user.pk).update(nickname=user.nickname, image=user.image)
-        _touch(user.pk)
+        touch_sessions(user.pk)
     return person_of(user, person.session_id)
 
 
@@ -406,16 +298,6 @@ def _show_with(person: Person, picture: str) -> Person:
         raise
     transaction.on_commit(lambda: picture_remove(name=before[0]))
     return changed
-
-
-def _audit(kind: Kind, person: Person, address: str, detail: str = "") -> None:
-    audit_write(
-        kind=kind,
-        user_id=person.user_id,
-        username=person.username,
-        address=address,
-        detail=detail,
-    )
 
 
 def _printable(text: str) -> str:

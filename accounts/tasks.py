@@ -3,7 +3,7 @@
 import structlog
 from celery import shared_task
 
-from accounts.services import PURGE_BATCH, records_purge
+from accounts.purging import PURGE_BATCH, records_purge
 from commons.tasks import unless_away
 
 log = structlog.get_logger(__name__)

@@ -114,7 +114,7 @@ def test_a_picture_goes_only_when_it_is_certainly_nobodys(directory, monkeypatch
     def fail(user_id: int) -> None:
         raise error
 
-    monkeypatch.setattr(services, "_touch", fail)
+    monkeypatch.setattr(services, "touch_sessions", fail)
     with pytest.raises(type(error)):
         services.image_upload(person=person_of(user, UUID(int=1)), data=picture())
     assert len(kept(directory)) == left

@@ -11,7 +11,7 @@ WRITERS = {
     "adserver": {"services.py", "storing.py"},
     "accounts": {
         *("services.py", "logins.py", "lockout.py", "operators.py", "audit.py"),
-        *("session_rows.py", "seeding.py", "models.py"),
+        *("session_rows.py", "session_ends.py", "purging.py", "seeding.py", "models.py"),
     },
     "counters": {"services.py", "applying.py"},
     "timeseries": {"stores/postgres.py", "stores/postgres_apply.py"},
