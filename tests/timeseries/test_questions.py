@@ -3,32 +3,22 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from runtime.http.answer import Answer
 from runtime.http.routes import HotRequest
-from timeseries.batches import Rows
-from timeseries.export import Exports, ExportsBusyError, read_export_query
+from tests.timeseries.asked import HOUR_AGO_NS, NOW_NS, RANGE, REACH, S_NS, one_hour
 from timeseries.queries import InvalidQueryError, Reach
 from timeseries.questions import Questions
-from timeseries.records import Query, Sample, Series, StoreAwayError, TagSummary, UnknownTagError
+from timeseries.records import Query, Sample, Series, StoreAwayError, TagSummary
 from timeseries.stores.memory import Memory, MemoryReader
-
-S_NS = 1_000_000_000
-NOW_NS = 1_700_000_000 * S_NS
-REACH = Reach(retention_s=86_400, grace_s=1, now_ns=lambda: NOW_NS)
-HOUR_AGO_NS = NOW_NS - 3600 * S_NS
-RANGE = f"start={HOUR_AGO_NS}&end={NOW_NS}"
 
 
 @pytest.fixture
 def memory():
-    memory = Memory()
-    memory.tags["a"] = {HOUR_AGO_NS + n * S_NS: [float(n), n / 2] for n in range(3600)}
-    memory.tags["b&c"] = {HOUR_AGO_NS: [0.1]}
-    return memory
+    return one_hour()
 
 
 def questions(reader, **bounds) -> Questions:
@@ -325,114 +315,6 @@ def test_bad_panels(memory, body):
 
 def test_grafana_metrics(memory):
     assert ask(MemoryReader(memory), "grafana_metrics") == (200, ["a", "b&c"])
-
-
-# -- export ---------------------------------------------------------------------------------------
-
-
-def export(reader, query: str) -> bytes:
-    async def read() -> bytes:
-        exports = Exports(reader, most=1)
-        begun = await exports.begin(read_export_query(query.encode(), REACH))
-        with pytest.raises(ExportsBusyError):
-            await exports.begin(read_export_query(query.encode(), REACH))
-        pieces = [piece async for piece in begun]
-        begun.close()
-        begun.close()
-        (await exports.begin(read_export_query(query.encode(), REACH))).close()
-        return b"".join(pieces)
-
-    return asyncio.run(read())
-
-
-def test_export_csv(memory):
-    lines = export(MemoryReader(memory), f"tag=a&{RANGE}").decode().splitlines()
-    assert lines[:3] == [
-        "time,value1,value2",
-        f"{HOUR_AGO_NS},0.0,0.0",
-        f"{HOUR_AGO_NS + S_NS},1.0,0.5",
-    ]
-    assert len(lines) == 3601
-
-
-def test_export_csv_of_different_widths(memory):
-    memory.tags["w"] = {HOUR_AGO_NS: [1.0], HOUR_AGO_NS + 1: [1.0, 2.0, 3.0]}
-    assert export(MemoryReader(memory), f"tag=w&{RANGE}").decode().splitlines() == [
-        "time,value1,value2,value3",
-        f"{HOUR_AGO_NS},1.0,,",
-        f"{HOUR_AGO_NS + 1},1.0,2.0,3.0",
-    ]
-
-
-def test_export_csv_whose_widest_comes_late(memory):
-    rows = {HOUR_AGO_NS + n: [1.0] for n in range(100_000)}
-    memory.tags["w"] = {**rows, HOUR_AGO_NS + 100_000: [1.0, 2.0]}
-    reader = MemoryReader(memory)
-    lines = export(reader, f"tag=w&{RANGE}").decode().splitlines()
-    assert lines[0] == "time,value1,value2"
-    assert lines[1] == f"{HOUR_AGO_NS},1.0,"
-    assert lines[-1] == f"{HOUR_AGO_NS + 100_000},1.0,2.0"
-
-
-def test_export_of_nothing(memory):
-    query = f"tag=a&start={NOW_NS}&end={NOW_NS + 1}"
-    assert export(MemoryReader(memory), query) == b"time,value1\n"
-    assert export(MemoryReader(memory), f"{query}&format=ndjson") == b""
-
-
-def test_export_lines_can_be_sent_again(memory):
-    text = export(MemoryReader(memory), f"tag=a&{RANGE}&format=ndjson")
-    sent = [json.loads(line) for line in text.splitlines()]
-    assert sent[1] == {"time": HOUR_AGO_NS + S_NS, "tag": "a", "values": [1.0, 0.5]}
-    assert {each["time"]: each["values"] for each in sent} == memory.tags["a"]
-
-
-@pytest.mark.parametrize(
-    ("query", "msg"),
-    [
-        (f"tag=a&{RANGE}&format=xml", "format: must be csv or ndjson"),
-        ("tag=a&end=1", "start: is required"),
-    ],
-)
-def test_bad_exports(query, msg):
-    with pytest.raises(InvalidQueryError, match=msg):
-        read_export_query(query.encode(), REACH)
-
-
-class Failing(MemoryReader):
-    """Fails at the first piece, or after it."""
-
-    async def export(self, tag: str, start_ns: int, end_ns: int) -> AsyncIterator[Rows]:
-        if tag == "late":
-            yield self._rows("a")
-        raise StoreAwayError("gone")
-
-
-def test_an_export_that_is_let_go_of_makes_room(memory):
-    async def run() -> None:
-        exports = Exports(MemoryReader(memory), most=1)
-        for _ in range(2):
-            # As Django does with an answer to a client who has left before it was there.
-            await exports.begin(read_export_query(f"tag=a&{RANGE}".encode(), REACH))
-
-    asyncio.run(run())
-
-
-def test_exports_that_fail_make_room(memory):
-    async def run() -> None:
-        exports = Exports(Failing(memory), most=1)
-        for _ in range(2):
-            with pytest.raises(StoreAwayError):
-                await exports.begin(read_export_query(f"tag=a&{RANGE}".encode(), REACH))
-        late = await exports.begin(read_export_query(f"tag=late&{RANGE}".encode(), REACH))
-        with pytest.raises(StoreAwayError):
-            _ = [piece async for piece in late]
-        late.close()
-        unknown = Exports(MemoryReader(memory), most=1)
-        with pytest.raises(UnknownTagError):
-            await unknown.begin(read_export_query(f"tag=x&{RANGE}".encode(), REACH))
-
-    asyncio.run(run())
 
 
 def test_clock():
