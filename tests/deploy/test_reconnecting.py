@@ -6,6 +6,7 @@ from psycopg_pool.base import AttemptWithBackoff
 
 from config.celery import app
 from config.reconnecting import PAUSE_S, PERSEVERE_S
+from tests.support.stores import Stores
 
 
 def test_attempts_keep_their_pace_through_a_long_outage() -> None:
@@ -27,3 +28,25 @@ def test_the_broker_is_tried_for_steadily_however_long_it_is_away(ask, monkeypat
         connection.ensure_connection(lambda error, pause_s: pauses_s.append(pause_s), 30)
     assert len(pauses_s) == 30
     assert set(pauses_s) == {1.0}
+
+
+def test_what_is_published_while_the_broker_is_away_arrives(stores: Stores) -> None:
+    """As beat publishes: over a connection that has been used, and is found to have ended."""
+    tries: list[float] = []
+
+    def failed(error: Exception, pause_s: float) -> None:
+        tries.append(pause_s)
+        if len(tries) == 2:
+            stores.start_one("redis")
+
+    with app.connection_for_write(stores.redis_url) as connection:
+        queue = connection.SimpleQueue("probes")
+        queue.put("before")
+        stores.kill("redis")
+        policy = {**app.conf.task_publish_retry_policy, "max_retries": 30, "errback": failed}
+        queue.put("after", retry=True, retry_policy=policy)
+    assert len(tries) >= 2
+    with app.connection_for_read(stores.redis_url) as connection:
+        queue = connection.SimpleQueue("probes")
+        assert [queue.get(timeout=30).payload for _ in range(2)] == ["before", "after"]
+        queue.close()
