@@ -18,8 +18,8 @@ from accounts.changes import announce_failure, announce_lock
 from accounts.errors import BadCredentialsError, BusyError, InvalidFieldError, LockedError
 from accounts.lockout import Attempt
 from accounts.models import User
-from accounts.names import OPERATOR_NAME_CHARACTERS_MAX, clean_username, username_key
-from accounts.passwords import KeyedLocks, Verdict, hash_pool, password_verify
+from accounts.names import OPERATOR_NAME_CHARACTERS_MAX, known_username, username_key
+from accounts.passwords import KeyedLocks, hash_pool, password_verify
 from accounts.selectors import user_by_key
 from accounts.sessions import process_sessions
 from accounts.stages import count_login
@@ -42,7 +42,7 @@ def account_key(username: str) -> str:
 
 def _account_key(username: str) -> str:
     try:
-        return username_key(clean_username(username, most=OPERATOR_NAME_CHARACTERS_MAX))
+        return username_key(known_username(username, most=OPERATOR_NAME_CHARACTERS_MAX))
     except InvalidFieldError:
         return ""
 
@@ -86,11 +86,11 @@ def credentials_used(
             if known is None:
                 attempt, user = lockout.attempt_reserve(account=key, address=address)
                 with _dropped_on_error(attempt):
-                    verdict = _verify(user, password)
-                if user is None or not verdict.correct or not user.is_active:
+                    correct = _is_correct(user, password)
+                if user is None or not correct or not user.is_active:
                     _refuse(attempt, user, username)
                 with _dropped_on_error(attempt):
-                    result = _accept(attempt, user, verdict, use)
+                    result = use(user, attempt)
                 process_sessions().passwords.remember(
                     key=user.username_key,
                     user_id=user.pk,
@@ -131,21 +131,22 @@ def _dropped_on_error(attempt: Attempt) -> Iterator[None]:
         raise
 
 
-def _verify(user: User | None, password: str) -> Verdict:
+def _is_correct(user: User | None, password: str) -> bool:
+    """Whether this is the user's password, who then has its newest encoding."""
     if len(password) > _PASSWORD_CHARACTERS_MAX:
         password = ""
-    return password_verify(password, user.password if user else None)
-
-
-def _accept(attempt: Attempt, user: User, verdict: Verdict, use: Use[Result]) -> Result:
-    if verdict.encoded_anew is None:
-        return use(user, attempt)
-    with transaction.atomic():
-        # Not over a password that was changed meanwhile.
-        same = User.objects.filter(pk=user.pk, password=user.password)
-        if same.update(password=verdict.encoded_anew):
-            user.password = verdict.encoded_anew
-        return use(user, attempt)
+    verdict = password_verify(password, user.password if user else None)
+    if user is None or not verdict.correct or verdict.encoded_anew is None:
+        return verdict.correct
+    # Not over a password that was changed meanwhile.
+    same = User.objects.filter(pk=user.pk, password=user.password)
+    if same.update(password=verdict.encoded_anew):
+        user.password = verdict.encoded_anew
+        return True
+    # Changed, or encoded anew by another login of the same moment.
+    now = User.objects.filter(pk=user.pk).values_list("password", flat=True).first()
+    user.password = now or ""
+    return password_verify(password, now).correct
 
 
 def _refuse(attempt: Attempt, user: User | None, username: str) -> NoReturn:

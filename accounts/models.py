@@ -19,7 +19,7 @@ from accounts.names import (
     NICKNAME_CHARACTERS_MAX,
     OPERATOR_NAME_CHARACTERS_MAX,
     USERNAME_KEY_CHARACTERS_MAX,
-    clean_username,
+    known_username,
     username_key,
 )
 
@@ -35,7 +35,7 @@ def new_session_id() -> uuid.UUID:
 def validate_username(value: str) -> None:
     """Django's validator of a username; longer ones than the public may choose are possible."""
     try:
-        clean_username(value, most=OPERATOR_NAME_CHARACTERS_MAX)
+        known_username(value, most=OPERATOR_NAME_CHARACTERS_MAX)
     except InvalidFieldError as error:
         raise ValidationError(error.problem) from None
 

@@ -20,6 +20,7 @@ USERNAME_KEY_CHARACTERS_MAX = 3 * OPERATOR_NAME_CHARACTERS_MAX
 # Control and format characters, halves of surrogate pairs, line and paragraph separators: what
 # cannot be seen, or turns the text around it.
 _UNSEEN_IN_NAMES = frozenset(["Cc", "Cf", "Cs", "Zl", "Zp"])
+_UNSEEN = "must not have control or invisible characters"
 _JOINERS = {ord("\u200c"): None, ord("\u200d"): None}
 # Letters and symbols that are nothing but room: Hangul fillers, a braille cell without a dot.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
@@ -36,8 +37,16 @@ def username_key(username: str) -> str:
     return unicodedata.normalize("NFKC", folded)
 
 
-def clean_username(given: object, *, most: int = USERNAME_CHARACTERS_MAX) -> str:
+def clean_username(given: object) -> str:
     """The username in NFKC, case as given. InvalidFieldError says what is wrong with it."""
+    username = known_username(given, most=USERNAME_CHARACTERS_MAX)
+    if not _is_seen(username):
+        raise InvalidFieldError("username", _UNSEEN)
+    return username
+
+
+def known_username(given: object, *, most: int) -> str:
+    """The same for the name of somebody who may have had it before some names were refused."""
     if not isinstance(given, str):
         raise InvalidFieldError("username", "must be text")
     # Normalising makes up to 18 characters of one: what is far too long is not even tried.
@@ -46,8 +55,8 @@ def clean_username(given: object, *, most: int = USERNAME_CHARACTERS_MAX) -> str
     username = unicodedata.normalize("NFKC", given)
     if not 1 <= len(username) <= most:
         raise InvalidFieldError("username", f"must have 1 to {most} characters")
-    if _has(username.translate(_JOINERS), _UNSEEN_IN_NAMES) or not _is_seen(username):
-        raise InvalidFieldError("username", "must not have control or invisible characters")
+    if _has(username.translate(_JOINERS), _UNSEEN_IN_NAMES):
+        raise InvalidFieldError("username", _UNSEEN)
     if username != username.strip():
         raise InvalidFieldError("username", "must not begin or end with white space")
     return username
@@ -70,7 +79,7 @@ def clean_nickname(given: object) -> str:
         or _TURNS_TEXT.intersection(nickname)
         or (nickname and not _is_seen(nickname))
     ):
-        raise InvalidFieldError("nickname", "must not have control or invisible characters")
+        raise InvalidFieldError("nickname", _UNSEEN)
     return nickname
 
 

@@ -175,7 +175,10 @@ def users_delete(*, user_ids: Sequence[int], actor: str) -> int:
         for user_id, _ in found:
             sessions_close_all(user_id=user_id, actor=actor)
         deleted = [user_id for user_id, _ in found]
-        Session.objects.filter(user_id__in=deleted).update(device="", address=None)
+        theirs = Session.objects.filter(user_id__in=deleted)
+        # In the order in which others lock them, see `sessions_used`.
+        kept = list(theirs.order_by("pk").select_for_update().values_list("pk", flat=True))
+        Session.objects.filter(pk__in=kept).update(device="", address=None)
         User.objects.filter(pk__in=deleted).delete()
     for _, image in found:
         transaction.on_commit(partial(picture_remove, name=image))

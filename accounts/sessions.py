@@ -5,6 +5,7 @@ check asks PostgreSQL, and nobody is let in because a store is away.
 """
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -38,6 +39,8 @@ class Sessions:
         # Each with the second of `time.monotonic` by which it is not locked any more.
         self._locked_addresses: dict[str, float] = {}
         self._locked_s = locked_s
+        # The ear and the event loop both change them.
+        self._guard = threading.Lock()
 
     def check(self, token: str | bytes) -> Person | None:
         """The person, or None for a token that is no valid session's."""
@@ -115,9 +118,12 @@ class Sessions:
     def some_address_is_locked(self) -> bool:
         """Whether logins must be looked at by where they come from."""
         locked = self._locked_addresses
-        while locked and next(iter(locked.values())) <= time.monotonic():
-            del locked[next(iter(locked))]
-        return bool(locked)
+        if not locked:
+            return False
+        with self._guard:
+            while locked and next(iter(locked.values())) <= time.monotonic():
+                del locked[next(iter(locked))]
+            return bool(locked)
 
     def heard(self, message: str) -> None:
         """Take a message of `accounts.changes` to heart."""
@@ -136,11 +142,12 @@ class Sessions:
 
     def _lock_address(self, address: str) -> None:
         # From now on its logins ask PostgreSQL, which knows whether it is still locked.
-        if len(self._locked_addresses) >= _LOCKED_ADDRESSES_MOST:
-            self._locked_addresses.clear()
-            self.passwords.clear()
-        self._locked_addresses.pop(address, None)
-        self._locked_addresses[address] = time.monotonic() + self._locked_s
+        with self._guard:
+            if len(self._locked_addresses) >= _LOCKED_ADDRESSES_MOST:
+                self._locked_addresses.clear()
+                self.passwords.clear()
+            self._locked_addresses.pop(address, None)
+            self._locked_addresses[address] = time.monotonic() + self._locked_s
 
     def distrust(self) -> None:
         """Changes may go unheard."""

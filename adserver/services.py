@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from django.db import OperationalError, connection, transaction
+from django.db import InternalError, OperationalError, connection, transaction
 from django.utils import timezone
 from msgspec.structs import asdict, replace
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable
 
 from adserver.hints import publish_version
 from adserver.models import Ad, AdChange, new_ad_id, record_of
@@ -153,17 +153,31 @@ def _writing(actor: Actor, ad_id: UUID | None = None, *, one: bool = False) -> I
     """
     log = None
     try:
-        with transacting(few=one) as within:
+        with _stalls_told(), transacting(few=one) as within:
             log = _Log(within, actor, ad_id)
             yield log
             log.write()
-    except OperationalError:
+    except OperationalError as error:
         # Inside an outer transaction nothing was committed yet.
         if log is None or not log.committing or connection.in_atomic_block:
             raise
         if not was_committed(log.xid):
-            raise
+            # Without its cause, which may be that the commit was not answered: now it is.
+            raise OperationalError(*error.args) from None
         publish_version(log.version)
+
+
+@contextmanager
+def _stalls_told() -> Iterator[None]:
+    """PostgreSQL calls it an error of its own when it ends a transaction that stood still, and
+    closes its connection. For who asked it is no other than that PostgreSQL went away.
+    """
+    try:
+        yield
+    except InternalError as error:
+        if isinstance(error.__cause__, IdleInTransactionSessionTimeout):
+            raise OperationalError(*error.args) from error.__cause__
+        raise
 
 
 def _open(within: Transaction, ad_id: UUID | None) -> Opened:

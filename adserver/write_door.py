@@ -9,7 +9,6 @@ from uuid import UUID
 
 from adserver.records import CONTENT_CHARACTERS_MAX
 from runtime.addresses import Addresses
-from runtime.http.errors import NOTHING_HERE
 from runtime.http.routes import HotRequest, Reply
 
 # An ad with the longest content in bytes of its own takes less.
@@ -17,7 +16,7 @@ BODY_BYTES_MOST = 2 * CONTENT_CHARACTERS_MAX
 # As the framework reads it: any other credentials are its business.
 _TOKEN = re.compile(rb"Token ([0-9A-Za-z]{1,64})")
 # As the framework's paths have it.
-_AD_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+AD_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class AdWrite(NamedTuple):
@@ -43,7 +42,7 @@ def is_token(authorization: bytes) -> bool:
 
 class AdWriteDoor:
     """The hot handler of one method, of requests whose `Authorization` `is_token`; with `of_one`
-    the path's item is the ad's id. Runs on the event loop.
+    the path's item is the ad's id, an `AD_ID`. Runs on the event loop.
     """
 
     def __init__(
@@ -58,9 +57,6 @@ class AdWriteDoor:
         """What became of the write, once it is known."""
         ad_id = None
         if self._of_one:
-            if not _AD_ID.fullmatch(request.item):
-                reply(NOTHING_HERE)
-                return
             ad_id = UUID(request.item.decode())
         token = (request.header(b"authorization") or b"").removeprefix(b"Token ").decode()
         forwarded = request.header(b"x-forwarded-for") or None

@@ -11,7 +11,7 @@ Django's connections are of a class that knows a limit; it is the process's, or 
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -19,6 +19,7 @@ from psycopg import OperationalError
 from psycopg.abc import PQGen
 
 _LONGEST_CHECK_S = 3.0
+_CANCEL_S = 0.5
 
 
 class NoAnswerError(OperationalError):
@@ -72,7 +73,10 @@ class PatientConnection(psycopg.Connection[Any]):
         except psycopg.errors._WaitTimeout as error:
             if timeout is not None:
                 raise
-            # Or the next one who is given it would read the answer to this question.
+            # So that PostgreSQL does not work for nobody; closed, or the next one who is given the
+            # connection would read the answer to this question.
+            with suppress(Exception):
+                self.cancel_safe(timeout=_CANCEL_S)
             self.pgconn.finish()
             raise NoAnswerError(f"PostgreSQL has not answered for {limit_s} s") from error
 

@@ -31,6 +31,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from commons.patience import CommitUnansweredError
 from commons.pipeline import Command, talk
 
 
@@ -42,6 +43,11 @@ class Statement(NamedTuple):
     name: str
     sql: str
     has_row: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything, as far as its text tells."""
+        return _WRITES.search(self.sql) is not None
 
 
 class Named(NamedTuple):
@@ -70,6 +76,7 @@ _Message = tuple[Sequence[Call], float]
 _BEGIN, _COMMIT, _FORGET_ALL = (Command(text) for text in (b"BEGIN", b"COMMIT", b"DEALLOCATE ALL"))
 _FAILURES = (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED)
 _PLACE = re.compile(r"%\((\w+)\)s")
+_WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE)\s")
 
 
 class _Session:
@@ -278,7 +285,14 @@ def _exchange(
         message.append(Command(_encoded(statement.name), forms))
     if commit:
         message.append(_COMMIT)
-    results = talk(psycopg_connection, message)
+    by_itself = idle and psycopg_connection.autocommit and not begin
+    try:
+        results = talk(psycopg_connection, message)
+    except psycopg.OperationalError as error:
+        # Without a transaction around, the message may have been carried out.
+        if by_itself and any(call.statement.writes for call in calls):
+            raise CommitUnansweredError(str(error)) from error
+        raise
     if preparing:
         _remember(session, message[:preparing], results)
     # What follows a failure was not tried, or says that the end failed as well.

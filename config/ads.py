@@ -8,7 +8,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from accounts.operators import user_by_token
 from adserver.api.permissions import may
 from adserver.records import Actor
-from adserver.write_door import BODY_BYTES_MOST, AdWriteDoor, is_token
+from adserver.write_door import AD_ID, BODY_BYTES_MOST, AdWriteDoor, is_token
 from adserver.write_lane import AdLane
 from config import env
 from config.refusals import host_is_allowed, refusal
@@ -53,6 +53,7 @@ class AdWrites:
                 door(method, of_one=True),
                 takes_body=method != "DELETE",
                 usual=usual,
+                of=AD_ID,
             )
 
     def stop(self) -> None:

@@ -148,12 +148,12 @@ def decode_batch(body: bytes) -> Batch:
         batch = Batch(keys, list(map(_value_of, rows)))
     except _MISTAKES:
         batch = _decode_carefully(body)
-    if given_twice(body, _QUOTES * len(batch)):
-        raise InvalidIncrementError(_first_twice(body))
     if len(batch) > BATCH_MAX:
         raise TooManyIncrementsError(
             f"body: has {len(batch)} increments, {BATCH_MAX} are the most in one batch"
         )
+    if given_twice(body, _QUOTES * len(batch)):
+        raise InvalidIncrementError(_first_twice(body))
     return batch
 
 

@@ -7,18 +7,23 @@ scrape, and fill a small disk in memory.
 """
 
 import fcntl
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from logging import getLogger
 from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+log = getLogger(__name__)
 _SUMMED = ("counter", "histogram", "summary")
 # A scrape keeps the files for some ten milliseconds; nobody waits for long for one that hangs.
 _TRIES, _PAUSE_S = 50, 0.01
+# What prometheus-client writes before anything else.
+_HEAD_BYTES = 8
 
 
 class MetricFiles:
@@ -40,14 +45,29 @@ def _collect(directories: list[Path], files: list[str]) -> Iterable[Metric]:
     directory, *others = directories
     # All at once, or what a process has counted would be missing or there twice.
     with _lock(directory, fcntl.LOCK_SH):
-        return _collect(others, files + [str(path) for path in directory.glob("*.db")])
+        return _collect(
+            others, files + [str(path) for path in directory.glob("*.db") if _has(path)]
+        )
+
+
+def _has(file: Path) -> bool:
+    """Whether there is anything in it: a process may be killed right after it has made a file."""
+    return file.exists() and file.stat().st_size >= _HEAD_BYTES
 
 
 def fold(pid: int, directory: Path) -> None:
     """Add what a process that is gone has counted to what all before it have, and drop its gauges.
 
-    While the files are being read for long they stay as they are, which only takes room.
+    While the files are being read for long they stay as they are, which only takes room. Never
+    raises: the master of a pool, which calls this, is not to end for the sake of its metrics.
     """
+    try:
+        _fold(pid, directory)
+    except Exception:
+        log.exception("what process %d has counted is not in the metrics any more", pid)
+
+
+def _fold(pid: int, directory: Path) -> None:
     mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]
     for _ in range(_TRIES):
         try:
@@ -61,8 +81,18 @@ def fold(pid: int, directory: Path) -> None:
 
 
 def _add(file: Path, total: Path) -> None:
-    if not file.exists():
-        return
+    if _has(file):
+        try:
+            _sum(file, total)
+        except (RuntimeError, ValueError, struct.error):
+            # Kept for who wants to know why, under a name that is not read again.
+            log.exception("%s cannot be read", file)
+            file.rename(file.with_suffix(".bad"))
+            return
+    file.unlink(missing_ok=True)
+
+
+def _sum(file: Path, total: Path) -> None:
     sums = MmapedDict(str(total))  # type: ignore[no-untyped-call]
     try:
         for key, value, timestamp, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
@@ -70,7 +100,6 @@ def _add(file: Path, total: Path) -> None:
             sums.write_value(key, before + value, timestamp)  # type: ignore[no-untyped-call]
     finally:
         sums.close()  # type: ignore[no-untyped-call]
-    file.unlink()
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """Raw measurements of a tag as a stream of CSV or JSON lines: checked, bounded, piece by piece."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 from threading import BoundedSemaphore
 from typing import Literal, NamedTuple
 from weakref import finalize
@@ -28,6 +27,12 @@ class ExportsBusyError(BusyError):
 
     def __init__(self) -> None:
         super().__init__("server: too many exports are under way")
+
+
+class ExportOutgrownError(Exception):
+    """A measurement that came while the export was under way is wider than its header. The answer
+    breaks off, rather than to pass for whole.
+    """
 
 
 class ExportQuery(NamedTuple):
@@ -58,17 +63,23 @@ class Exports:
         """An export whose first piece is there, so that what can go wrong has gone wrong by now:
         UnknownTagError, StoreAwayError, ExportsBusyError. Close it when it is over; one that is let
         go of is closed.
+
+        A CSV needs the width of its widest measurement, which may be the last: so all of it is read
+        before. Reading takes a tenth of the time that writing does.
         """
         if not self._room.acquire(blocking=False):
             raise ExportsBusyError
         try:
+            width = await self._width(asked.span) if asked.format == "csv" else 0
             chunks = self._reader.export(*asked.span)
             first = await anext(chunks, None)
         except BaseException:
             self._room.release()
             raise
-        again = partial(self._reader.export, *asked.span)
-        return Export(asked, first, chunks, again, self._room)
+        return Export(asked, first, chunks, width, self._room)
+
+    async def _width(self, span: Span) -> int:
+        return max([int(rows.counts.max()) async for rows in self._reader.export(*span)], default=1)
 
 
 class Export:
@@ -79,22 +90,21 @@ class Export:
         asked: ExportQuery,
         first: Rows | None,
         chunks: AsyncIterator[Rows],
-        again: Callable[[], AsyncIterator[Rows]],
+        width: int,
         room: BoundedSemaphore,
     ) -> None:
         self.content_type = CONTENT_TYPES[asked.format]
         self._asked = asked
         self._first = first
         self._chunks = chunks
-        self._again = again
+        self._width = width
         # Also of one that nobody closes: a client may leave before it is sent anything, and then
         # the framework lets go of it without a word.
         self._make_room = finalize(self, room.release)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        first, tag, width = self._first, self._asked.span.tag, 1
+        first, tag, width = self._first, self._asked.span.tag, self._width
         if self._asked.format == "csv":
-            width = await self._width() if first is not None else 1
             yield csv_header(width)
         if first is None:
             return
@@ -103,13 +113,9 @@ class Export:
         async for rows in self._chunks:
             yield await self._written(rows, tag, width)
 
-    async def _width(self) -> int:
-        """Of the widest measurement of all, which may be the last: a table has as many columns in
-        each line. Reading takes a tenth of the time that writing does.
-        """
-        return max([int(rows.counts.max()) async for rows in self._again()], default=1)
-
     async def _written(self, rows: Rows, tag: str, width: int) -> bytes:
+        if self._asked.format == "csv" and int(rows.counts.max()) > width:
+            raise ExportOutgrownError
         # In a thread: the loop goes on while tens of thousands of numbers become text.
         if self._asked.format == "csv":
             return await asyncio.to_thread(csv_lines, rows, width)

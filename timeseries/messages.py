@@ -89,15 +89,15 @@ class Acceptance:
         except _BAD as error:
             found = self._first_bad(body, is_array=is_array) or _explain(error)
             raise InvalidMessageError(found) from None
+        if len(batch) > BATCH_MAX:
+            raise TooManyMessagesError(
+                f"body: has {len(batch)} messages, {BATCH_MAX} are the most in one batch"
+            )
         odd = given_twice(body, _QUOTES * len(batch))
         if (odd or not (is_array or _are_lines(body, len(batch)))) and (
             found := self._first_bad(body, is_array=is_array)
         ):
             raise InvalidMessageError(found)
-        if len(batch) > BATCH_MAX:
-            raise TooManyMessagesError(
-                f"body: has {len(batch)} messages, {BATCH_MAX} are the most in one batch"
-            )
         now_ns = self._now_ns()
         oldest_ns, newest_ns = now_ns - self._past_ns, self._newest_ns(now_ns)
         for index, measurement in enumerate(batch):

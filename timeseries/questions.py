@@ -86,7 +86,8 @@ class Questions:
         pieces, room = list[bytes](), _Room()
         for query in grafana.read_rows_query(request.query, self._reach):
             series = await self._reader.sample(query)
-            at_once = room.take(series)
+            room.take(_numbers(series))
+            at_once = max(1, _NUMBERS_AT_ONCE // _width(series.samples))
             pieces += await encode_pieces(grafana.rows(series), at_once)
         return Answer(200, b"[%b]" % b",".join(pieces))
 
@@ -97,7 +98,7 @@ class Questions:
         entries, room = list[bytes](), _Room()
         for asked in grafana.read_panel(request.body, self._reach):
             series = await self._reader.sample(asked.query)
-            room.take(series)
+            room.take(_numbers(series, asked.element))
             for name, pairs in grafana.lines(asked, series):
                 pieces = await encode_pieces(pairs, _NUMBERS_AT_ONCE // 2)
                 entry = b'{"target":%b,"datapoints":[%b]}' % (_encode(name), b",".join(pieces))
@@ -148,17 +149,19 @@ class _Room:
     def __init__(self) -> None:
         self._numbers = _NUMBERS_MOST
 
-    def take(self, series: Series) -> int:
-        """Make room for a series, and give how many of its samples to write at once.
-        InvalidQueryError when there is no room left.
-        """
-        width = _width(series.samples)
-        self._numbers -= len(series.samples) * width
+    def take(self, numbers: int) -> None:
+        """So many more. InvalidQueryError when there is no room left."""
+        self._numbers -= numbers
         if self._numbers < 0:
             raise InvalidQueryError(
                 f"samples: more than {_NUMBERS_MOST} values at once; ask for fewer, or fewer tags"
             )
-        return max(1, _NUMBERS_AT_ONCE // width)
+
+
+def _numbers(series: Series, element: int | None = None) -> int:
+    """How many numbers of a series are written: of all elements, or of one."""
+    widths = [len(each.values) for each in series.samples if each.values]
+    return sum(widths) if element is None else sum(width >= element for width in widths)
 
 
 def _width(samples: Iterable[Sample]) -> int:

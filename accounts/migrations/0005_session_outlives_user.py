@@ -19,4 +19,13 @@ class Migration(migrations.Migration):
                 to=settings.AUTH_USER_MODEL,
             ),
         ),
+        # On the way back: what has nobody would be refused.
+        migrations.RunSQL(
+            migrations.RunSQL.noop,
+            """
+            DELETE FROM accounts_session AS session WHERE NOT EXISTS (
+                SELECT FROM accounts_user AS person WHERE person.id = session.user_id
+            )
+            """,
+        ),
     ]

@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from accounts.errors import SessionEndedError
 from accounts.people import Person
 from accounts.services import session_check
 
@@ -60,7 +61,11 @@ def own_page(view: View) -> View:
         person = person_of(request)
         if person is None:
             return _to_login(request)
-        return view(request, person, *args, **kwargs)
+        try:
+            return view(request, person, *args, **kwargs)
+        except SessionEndedError:
+            # Just now, by an operator who has deleted the account.
+            return _to_login(request)
 
     return guarded
 

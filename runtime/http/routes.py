@@ -113,6 +113,7 @@ class RouteTable:
     def __init__(self) -> None:
         self._routes: dict[tuple[bytes, bytes], Route] = {}
         self._items: dict[tuple[bytes, bytes, bytes], Route] = {}
+        self._forms: dict[Route, re.Pattern[bytes]] = {}
 
     def read(self, method: bytes, path: bytes, handler: HotRead) -> None:
         """Add a read; ValueError if the route is taken or not written as it arrives."""
@@ -144,10 +145,12 @@ class RouteTable:
         *,
         takes_body: bool = False,
         usual: Usual | None = None,
+        of: re.Pattern[bytes] = _ITEM,
     ) -> None:
-        """Add a later read, or with `takes_body` a durable write, of each item; of `usual` requests
-        only if that is given. In `path` the last segment is `<a name>`, and metrics call all items
-        by it. ValueError as above, and for a path without such a segment.
+        """Add a later read, or with `takes_body` a durable write, of each item that is as `of`
+        says; of `usual` requests only if that is given. In `path` the last segment is `<a name>`,
+        and metrics call all items by it. ValueError as above, and for a path without such a
+        segment.
         """
         pattern = _ITEMS.fullmatch(path)
         if pattern is None:
@@ -155,6 +158,7 @@ class RouteTable:
         route = WriteRoute(method, path, handler, takes_body=takes_body, usual=usual)
         before, slash = pattern.groups()
         self._put(self._items, (method, before, slash), route)
+        self._forms[route] = of
 
     def _add(self, route: Route) -> None:
         self._put(self._routes, (route.method, route.path), route)
@@ -171,9 +175,10 @@ class RouteTable:
         route = self._routes.get((method, path))
         if route is None and self._items:
             before, item, slash = _split(path)
+            found = self._items.get((method, before, slash))
             # What is written otherwise than it is meant is the framework's to read.
-            if _ITEM.fullmatch(item):
-                route = self._items.get((method, before, slash))
+            if found is not None and self._forms[found].fullmatch(item):
+                return found
         return route
 
     def exact(self) -> Iterator[Route]:

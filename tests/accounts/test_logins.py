@@ -388,6 +388,29 @@ def test_too_many_at_once_are_refused_and_nothing_is_counted(ann, settings):
     assert not Lockout.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("now", [PASSWORD, "another horse"])
+def test_a_password_that_is_encoded_anew_meanwhile(ann, settings, monkeypatch, now):
+    """By another process, at a login of the same moment; or it is another one by then."""
+    settings.PASSWORD_HASHERS = REAL_HASHERS
+    User.objects.update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
+    verify = passwords.password_verify
+
+    def verify_and_lose(password, encoded):
+        verdict = verify(password, encoded)
+        if verdict.encoded_anew:
+            User.objects.update(password=make_password(now))
+        return verdict
+
+    monkeypatch.setattr(logins, "password_verify", verify_and_lose)
+    if now == PASSWORD:
+        assert services.session_open(username="ann", password=PASSWORD).token
+        assert not Lockout.objects.exists()
+    else:
+        fail(password=PASSWORD)
+        assert not Session.objects.exists()
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "raw md5", "bcrypt", "pbkdf2_sha256"])
 def test_imported_passwords_are_accepted_once_and_encoded_anew(ann, settings, algorithm):
     settings.PASSWORD_HASHERS = REAL_HASHERS

@@ -13,6 +13,7 @@ from django.test import Client
 from accounts import services
 from accounts.hashing import HashPool
 from accounts.models import AuditEvent, Lockout, Session, User
+from accounts.pages import guard
 from runtime.errors import BusyError
 from tests.accounts_pages.conftest import PASSWORD, register, send
 from tests.accounts_pages.samples import opened, picture
@@ -169,6 +170,20 @@ def test_when_too_many_log_in_the_form_says_so(mia, monkeypatch):
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
     assert "Try again in a moment." in text(answer)
+
+
+@pytest.mark.parametrize("path", ["", "picture/", "password/"])
+def test_who_is_deleted_meanwhile_is_led_to_log_in(mia, path, monkeypatch):
+    person = services.session_check(token=mia.cookies["account"].value)
+    assert person is not None
+    monkeypatch.setattr(guard, "session_check", lambda token: person)
+    services.users_delete(user_ids=[person.user_id], actor="olga")
+    data = {"nickname": "x", "remove": "yes", "old": PASSWORD, "new": f"{PASSWORD}!"}
+    answer = send(mia, f"/account/{path}", **data)
+    assert answer.status_code in (302, 400)
+    if path != "password/":
+        assert answer.headers["Location"] == "/account/login/"
+        assert answer.cookies["account"].value == ""
 
 
 def test_who_registers_from_a_locked_address_has_an_account(browser, settings):

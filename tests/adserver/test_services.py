@@ -17,7 +17,9 @@ from adserver.models import Ad, AdChange, model_of, record_of, stored_of
 from adserver.records import AdFields, InvalidAdError, StoredAd, fields_of, render
 from adserver.selectors import ad_history
 from adserver.services import AdNotFoundError, TooManyRowsError
+from adserver.storing import put_ads
 from tests.adserver.support import ACTOR, HOUR, NOON, connect, fields
+from tests.support.stack import wait_until
 
 US = timedelta(microseconds=1)
 
@@ -282,6 +284,30 @@ def test_a_writer_that_stands_still_loses_the_lock(monkeypatch) -> None:
         writer.result()
     assert stored(ad).title == ad.record.title
     assert AdChange.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_that_stands_still_is_told_that_postgresql_went_away(monkeypatch) -> None:
+    monkeypatch.setattr(services, "STALL_MS", 100)
+    over = threading.Event()
+
+    def ended(pid: int) -> bool:
+        with connect() as other:
+            found = other.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid])
+            return found.fetchone() == (0,)
+
+    def stand_still(ads) -> None:
+        pid = connection.connection.info.backend_pid
+        wait_until(lambda: ended(pid), timeout_s=30, what="PostgreSQL has ended the transaction")
+        over.set()
+        put_ads(ads)
+
+    monkeypatch.setattr(services, "put_ads", stand_still)
+    with pytest.raises(OperationalError):
+        services.ads_import(rows=[fields()], actor=ACTOR)
+    assert over.is_set()
+    connection.close()
+    assert not Ad.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

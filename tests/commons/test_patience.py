@@ -18,6 +18,7 @@ from commons.patience import (
     patience,
 )
 from commons.pipeline import Command, talk
+from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 _LONG = "SELECT pg_sleep(60)"
@@ -93,6 +94,20 @@ def test_whether_a_connection_lives_is_not_asked_for_long(
             patient.execute("SELECT 1")
     monkeypatch.undo()
     assert waited_s == [3.0, None, 3.0, 15.0, 1.0, 1.0]
+
+
+def test_postgresql_does_not_work_for_nobody(patient: PatientConnection) -> None:
+    pid = patient.info.backend_pid
+    patient.execute("SET client_connection_check_interval = 0")
+    with patience(0.1), pytest.raises(NoAnswerError):
+        patient.execute(_LONG)
+
+    def gone() -> bool:
+        with connect() as other:
+            found = other.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid])
+            return found.fetchone() == (0,)
+
+    wait_until(gone, timeout_s=30, what="its backend is gone")
 
 
 @pytest.fixture

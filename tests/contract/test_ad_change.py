@@ -105,7 +105,7 @@ def test_bodies_that_change_nothing_are_told_the_same(operator, path, method, bo
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("ad_id", [NO_AD, NO_AD.upper(), "x"])
+@pytest.mark.parametrize("ad_id", [NO_AD, NO_AD.upper(), "x", "import"])
 def test_an_ad_that_is_not_there(operator, method, ad_id) -> None:
     answers = [
         operator.request(

@@ -1,5 +1,7 @@
 """The table of hot routes: exact paths, and items below one."""
 
+import re
+
 import pytest
 
 from runtime.http.routes import HotRequest, Reply, RouteTable, item_of
@@ -15,6 +17,7 @@ def routes() -> RouteTable:
     routes.later(b"GET", b"/things/all", handler)
     routes.items(b"GET", b"/things/<str:key>", handler)
     routes.items(b"PUT", b"/things/<uuid:key>/", handler, takes_body=True)
+    routes.items(b"PUT", b"/numbers/<int:key>/", handler, of=re.compile(rb"[0-9]+"))
     return routes
 
 
@@ -25,6 +28,8 @@ def routes() -> RouteTable:
         (b"GET", b"/things/a-1", b"/things/<str:key>"),
         (b"PUT", b"/things/a-1/", b"/things/<uuid:key>/"),
         (b"PUT", b"/things/a-1", None),
+        (b"PUT", b"/numbers/17/", b"/numbers/<int:key>/"),
+        (b"PUT", b"/numbers/all/", None),
         (b"GET", b"/things/a-1/", None),
         (b"DELETE", b"/things/a-1", None),
         (b"GET", b"/things/", None),
@@ -68,5 +73,6 @@ def test_all_are_listed_and_only_whole_paths_are_exact(routes: RouteTable) -> No
         b"/things/all",
         b"/things/<str:key>",
         b"/things/<uuid:key>/",
+        b"/numbers/<int:key>/",
     ]
     assert [route.path for route in routes.exact()] == [b"/things/all"]

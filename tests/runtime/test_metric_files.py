@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -90,3 +91,28 @@ def test_nothing_is_folded_while_it_is_read(tmp_path, worked, monkeypatch) -> No
     fold(pid, tmp_path)
     assert told(tmp_path)["probes_total", "a"] == 1
     assert files(tmp_path) == {"counter_gone.db", "histogram_gone.db"}
+
+
+def test_a_file_that_was_just_made_is_nothing(tmp_path, worked) -> None:
+    pid = worked("a", 1)
+    (tmp_path / f"summary_{pid}.db").touch()
+    assert told(tmp_path)["probes_total", "a"] == 1
+    fold(pid, tmp_path)
+    assert files(tmp_path) == {"counter_gone.db", "histogram_gone.db"}
+
+
+def test_a_file_that_cannot_be_read_is_put_aside(tmp_path, worked) -> None:
+    pid = worked("a", 1)
+    (tmp_path / f"histogram_{pid}.db").write_bytes(struct.pack("iii", 65_536, 0, 1 << 20))
+    fold(pid, tmp_path)
+    assert told(tmp_path) == {("probes_total", "a"): 1}
+    assert (tmp_path / f"histogram_{pid}.bad").exists()
+
+
+def test_the_master_of_a_pool_lives_on(tmp_path, worked, monkeypatch, caplog) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(metric_files, "_add", full)
+    fold(worked("a", 1), tmp_path)
+    assert "no space left" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 
 from tests.timeseries.asked import HOUR_AGO_NS, NOW_NS, RANGE, REACH, S_NS, one_hour
 from timeseries.batches import Rows
-from timeseries.export import Exports, ExportsBusyError, read_export_query
+from timeseries.export import ExportOutgrownError, Exports, ExportsBusyError, read_export_query
 from timeseries.queries import InvalidQueryError
 from timeseries.records import StoreAwayError, UnknownTagError
 from timeseries.stores.memory import MemoryReader
@@ -63,6 +63,29 @@ def test_export_csv_whose_widest_comes_late(memory):
     assert lines[-1] == f"{HOUR_AGO_NS + 100_000},1.0,2.0"
 
 
+class Growing(MemoryReader):
+    """Has a wider measurement after each reading."""
+
+    async def export(self, tag: str, start_ns: int, end_ns: int) -> AsyncIterator[Rows]:
+        async for rows in super().export(tag, start_ns, end_ns):
+            yield rows
+        measured = self._tags[tag]
+        measured[HOUR_AGO_NS + len(measured)] = [1.0] * (len(measured) + 1)
+
+
+def test_what_outgrows_its_header_while_it_is_read_breaks_off(memory):
+    async def read() -> None:
+        memory.tags["w"] = {HOUR_AGO_NS: [1.0]}
+        exports = Exports(Growing(memory), most=1)
+        begun = await exports.begin(read_export_query(f"tag=w&{RANGE}".encode(), REACH))
+        pieces = aiter(begun)
+        assert await anext(pieces) == b"time,value1\n"
+        with pytest.raises(ExportOutgrownError):
+            await anext(pieces)
+
+    asyncio.run(read())
+
+
 def test_export_of_nothing(memory):
     query = f"tag=a&start={NOW_NS}&end={NOW_NS + 1}"
     assert export(MemoryReader(memory), query) == b"time,value1\n"
@@ -113,7 +136,9 @@ def test_exports_that_fail_make_room(memory):
         for _ in range(2):
             with pytest.raises(StoreAwayError):
                 await exports.begin(read_export_query(f"tag=a&{RANGE}".encode(), REACH))
-        late = await exports.begin(read_export_query(f"tag=late&{RANGE}".encode(), REACH))
+        late = await exports.begin(
+            read_export_query(f"tag=late&{RANGE}&format=ndjson".encode(), REACH)
+        )
         with pytest.raises(StoreAwayError):
             _ = [piece async for piece in late]
         late.close()

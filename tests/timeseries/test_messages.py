@@ -37,6 +37,7 @@ REFUSED: list[tuple[bytes, str]] = [
     (b"null", f"body: {OBJECT_WORDS}"),
     (json.dumps(GOOD).encode() + b"x", "body: is not valid JSON"),
     (b'{"tag":"b",' + json.dumps(GOOD).encode()[1:], "body: gives a field twice"),
+    (b'{"tag":"\\"\\\\",' + json.dumps(GOOD).encode()[1:], "body: gives a field twice"),
 ]
 # What is changed in a good message, and what is then wrong with it.
 BAD_FIELDS: list[tuple[dict[str, object], str]] = [
@@ -98,6 +99,7 @@ def refuse(body: bytes, words: str) -> None:
         {"tag": "x" * 20},
         {"tag": "温度" * 10},
         {"tag": " \n"},
+        *({"tag": tag} for tag in ('"', "\\", '\\"', '"\\', '\\\\"\\"', '""', "\x01")),
         {"values": [-1.5, 0, 1e300, 5e-324, 2**70]},
         {"values": [1.0] * 64},
     ],

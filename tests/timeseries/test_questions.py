@@ -280,6 +280,13 @@ def test_grafana_is_told_when_it_asks_for_too_much():
         assert json.loads(answer.body)["msg"].startswith("samples: more than 1000000 values")
 
 
+def test_one_element_of_each_is_not_too_much():
+    """Of 64 values at each point one is written: 20 * 10 000 numbers, not 64 times as many."""
+    targets = [{"target": "a", "payload": {"element": 64}}] * 20
+    answer, _ = turns_meanwhile("grafana_query", request("", panel(*targets, maxDataPoints=10_000)))
+    assert answer.status == 200
+
+
 def test_grafana_looks_back_as_far_as_there_is(memory):
     body = json.dumps(
         {
