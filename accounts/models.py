@@ -92,6 +92,9 @@ class User(AbstractUser):
     def clean(self) -> None:
         """Also refuses a name that differs from another's in case only."""
         super().clean()
+        # A form that has refused the name leaves none.
+        if not self.username:
+            return
         same = User.objects.filter(username_key=username_key(self.username)).exclude(pk=self.pk)
         if same.exists():
             raise ValidationError({"username": "A user with that username already exists."})

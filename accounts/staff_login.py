@@ -3,7 +3,7 @@
 Without this, the admin's form would be the place to guess passwords at.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_logged_in
@@ -41,6 +41,11 @@ class LockingBackend(ModelBackend):
 
 class StaffLoginForm(AuthenticationForm):  # type: ignore[misc] # the theme has no types
     """The admin's form, which says so when somebody is locked out."""
+
+    error_messages: ClassVar = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "There is no operator with this name and this password.",
+    }
 
     def clean(self) -> Any:
         """The form's data, once they fit together."""

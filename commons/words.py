@@ -46,3 +46,8 @@ def bytes_words(size_bytes: float | None) -> str:
             break
         size, unit = size / 1024, larger
     return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+
+
+def sentence(problem: str) -> str:
+    """What is wrong with a field, as a sentence."""
+    return f"{problem[:1].upper()}{problem[1:]}."

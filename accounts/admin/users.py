@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm
 
 from accounts.admin.editing import UserEditing
+from accounts.admin.forms import PersonChangeForm, PersonCreationForm
 from accounts.admin.groups import ShortLists
 from accounts.admin.tokens import token_view
 from accounts.admin.words import when_words
@@ -28,8 +29,8 @@ from commons.lists import LongList
 class UserAdmin(UserEditing, ShortLists, LongList, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg] # not generic when it runs
     """People who can log in."""
 
-    form = UserChangeForm
-    add_form = UserCreationForm
+    form = PersonChangeForm
+    add_form = PersonCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = (
         *("username", "nickname", "email", "role_shown", "token_shown", "seen_shown", "is_active"),

@@ -11,7 +11,7 @@ from django import forms
 from accounts.errors import InvalidFieldError
 from accounts.images import IMAGE_BYTES_MAX
 from accounts.names import clean_nickname, clean_password, clean_username
-from accounts.pages.words import sentence
+from commons.words import sentence
 
 
 class AccountForm(forms.Form):

@@ -13,7 +13,8 @@ from accounts.errors import (
     UsernameTakenError,
 )
 from accounts.pages.forms import AccountForm
-from accounts.pages.words import sentence, wait_words
+from accounts.pages.words import wait_words
+from commons.words import sentence
 from runtime.errors import BusyError
 
 _BUSY_RETRY_S = 1

@@ -1,4 +1,4 @@
-"""How the pages say things: lengths of time, what is wrong."""
+"""How the pages say lengths of time."""
 
 import math
 from datetime import datetime, timedelta
@@ -28,8 +28,3 @@ def wait_words(wait_s: float) -> str:
 
 def _many(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-
-
-def sentence(problem: str) -> str:
-    """What is wrong with a field, as a sentence."""
-    return f"{problem[:1].upper()}{problem[1:]}."

@@ -48,4 +48,4 @@ def test_people_without_rights_are_turned_away(olga):
     for username in ("mia", "gone", "nobody"):
         status, page = attempt(username, PASSWORD)
         assert status == 200
-        assert "Please enter the correct username and password" in page
+        assert "There is no operator with this name and this password." in page

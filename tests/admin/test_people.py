@@ -82,6 +82,45 @@ def test_makes_and_changes_users(client_op):
     assert "secret-enough" not in page.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"username": "ANN"}, "A user with that username already exists."),
+        ({"username": "Ann"}, "already exists."),
+        ({"username": "\uff21nn"}, "already exists."),
+        ({"username": "x" * 31}, "Must have 1 to 30 characters."),
+        ({"username": "a\u202eb"}, "Must not"),
+        ({"password1": "p" * 129, "password2": "p" * 129}, "8 to 128 characters"),
+        ({"password1": "short-7", "password2": "short-7"}, "8 to 128 characters"),
+    ],
+)
+def test_the_rules_of_the_api_hold(client_op, changes, word):
+    User.objects.create_user("Ann")
+    before = User.objects.count()
+    data = {
+        "username": "otto",
+        "usable_password": "true",
+        "password1": "secret-enough-7",
+        "password2": "secret-enough-7",
+        **changes,
+    }
+    response = client_op.post("/admin/accounts/user/add/", data)
+    assert response.status_code == 200
+    assert word in response.content.decode()
+    assert User.objects.count() == before
+
+
+def test_a_name_from_before_the_rules_may_stay(client_op):
+    user = User.objects.create_user("x" * 31)
+    url = f"/admin/accounts/user/{user.pk}/change/"
+    data = {"username": user.username, "first_name": "Xaver", "is_active": "on"}
+    response = client_op.post(url, data)
+    assert response.status_code == 302, response.context["errors"]
+    user.refresh_from_db()
+    assert user.first_name == "Xaver"
+    assert client_op.post(url, {**data, "username": "y" * 31}).status_code == 200
+
+
 def test_the_lists_queries_do_not_grow(client_op, django_assert_num_queries):
     url = "/admin/accounts/user/"
     client_op.get(url)
