@@ -1,17 +1,14 @@
 """What an engineer may set for the stack: the product's own variables, checked before anything."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from config import env
 from devstack.errors import StackError
-from devstack.ports import LOOPBACK, is_free
+from devstack.ports import LOOPBACK, is_free, is_own_address
 
-_HIGHEST_PORT = 65_535
 _DATABASE_SCHEMES = ("postgresql://", "postgres://")
 _CACHE_SCHEMES = ("redis://", "rediss://", "unix://")
 _REDIS_SCHEMES = (
@@ -62,20 +59,20 @@ class Options:
 
 def read_options() -> Options:
     """The options from the environment. StackError naming the variable that is wrong."""
+    if found := list(env.mistakes()):
+        raise StackError("; ".join(found))
     options = Options(
         data_directory=env.data_dir(),
-        bind_host=_read("BIND_HOST"),
-        port=_read("PORT"),
-        edge_port=_read("EDGE_PORT"),
-        packets_port=_read("PACKETS_PORT"),
-        database_url=_read("DATABASE_URL"),
-        redis_url=_read("REDIS_URL"),
-        cache_redis_url=_read("CACHE_REDIS_URL"),
-        web_concurrency=_read("WEB_CONCURRENCY"),
+        bind_host=env.value("BIND_HOST"),
+        port=env.value("PORT"),
+        edge_port=env.value("EDGE_PORT"),
+        packets_port=env.value("PACKETS_PORT"),
+        database_url=env.value("DATABASE_URL"),
+        redis_url=env.value("REDIS_URL"),
+        cache_redis_url=env.value("CACHE_REDIS_URL"),
+        web_concurrency=env.value("WEB_CONCURRENCY"),
     )
     _check_ports_differ(options.ports)
-    if options.web_concurrency < 1:
-        raise StackError(f"WEB_CONCURRENCY must be 1 or more, not {options.web_concurrency}")
     for name, url, schemes in (
         ("DATABASE_URL", options.database_url, _DATABASE_SCHEMES),
         ("REDIS_URL", options.redis_url, _REDIS_SCHEMES),
@@ -91,24 +88,15 @@ def read_options() -> Options:
 
 
 def _check_ports_differ(ports: Mapping[str, int]) -> None:
-    for name, port in ports.items():
-        if not 1 <= port <= _HIGHEST_PORT:
-            raise StackError(f"{name} must be a port from 1 to {_HIGHEST_PORT}, not {port}")
     for (name, port), (other, same) in combinations(ports.items(), 2):
         if port == same:
             raise StackError(f"{name} and {other} are both {port}; give them different ones")
 
 
 def check_ports(options: Options) -> None:
-    """StackError when another program already listens where ours shall."""
+    """StackError when another program already listens where ours shall, or nobody can."""
+    if not is_own_address(options.bind_host.strip("[]")):
+        raise StackError(f"BIND_HOST must be an address of this machine, not {options.bind_host}")
     for name, port in options.ports.items():
         if not is_free(port, options.bind_host.strip("[]")):
             raise StackError(f"port {port} is in use by another program; stop it, or set {name}")
-
-
-def _read(name: str) -> Any:
-    try:
-        return env.value(name)
-    except ValueError as error:
-        given = os.environ.get(name, "")
-        raise StackError(f"{name} must be a whole number, not {given}") from error

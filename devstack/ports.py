@@ -28,6 +28,17 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
+def is_own_address(host: str) -> bool:
+    """Whether servers of this machine can listen on the address, or on what the name stands for."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
 def free_port(preferred: int | None = None) -> int:
     """A port that is free now; `preferred` when it is."""
     if preferred is not None and is_free(preferred):

@@ -50,6 +50,8 @@ def test_the_deployment_check_is_clean():
         ({"CACHE_REDIS_URL": "redis+sentinel://a/s"}, "CACHE_REDIS_URL must name one server"),
         ({"CACHE_REDIS_URL": "redis+sentinel://a"}, "CACHE_REDIS_URL: a redis+sentinel://"),
         ({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS must be set"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of DEBUG, INFO"),
+        ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE must be a whole number, 1 or more"),
         ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name hosts"),
         ({"ALLOWED_HOSTS": "ads.example.com,*"}, "ALLOWED_HOSTS must name hosts"),
     ],

@@ -16,7 +16,7 @@ import pytest
 
 from devstack.data_directory import DataDirectory
 from devstack.errors import StackError
-from devstack.options import read_options
+from devstack.options import check_ports, read_options
 from devstack.programs import ROOT
 from tests.support.stack import Stack, alive, wait_until
 
@@ -156,10 +156,22 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("variable", "value", "word"),
         [
-            ("PORT", "http", "PORT must be a whole number, not http"),
-            ("PORT", "70000", "PORT must be a port"),
-            ("EDGE_PORT", "0", "EDGE_PORT must be a port"),
-            ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY must be 1 or more"),
+            ("PORT", "http", "PORT must be a whole number from 1 to 65535, not http"),
+            ("PORT", "70000", "PORT must be a whole number from 1 to 65535, not 70000"),
+            ("EDGE_PORT", "0", "EDGE_PORT must be a whole number from 1 to 65535, not 0"),
+            ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY must be a whole number, 1 or more, not 0"),
+            ("DATABASE_POOL_SIZE", "1_0", "DATABASE_POOL_SIZE must be a whole number, 1 or more"),
+            ("ACCOUNT_LOCKOUT_FAILURES", "-1", "must be a whole number, 1 or more, not -1"),
+            ("ACCOUNT_HASHING_WAITING", "-1", "must be a whole number, 0 or more, not -1"),
+            ("EXPIRY_INTERVAL_S", "abc", "EXPIRY_INTERVAL_S must be a number, 0.01 or more"),
+            ("INGEST_DEADLINE_S", "nan", "INGEST_DEADLINE_S must be a number, 0.01 or more"),
+            ("DATABASE_ANSWER_TIMEOUT_S", "inf", "must be a number, 0.01 or more, not inf"),
+            ("DEBUG", "maybe", "DEBUG must be true or false, not maybe"),
+            ("TIMESERIES_STORE", "foo", "TIMESERIES_STORE must be one of postgres, kdb, not foo"),
+            ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of DEBUG, INFO"),
+            ("LOG_FORMAT", "foo", "LOG_FORMAT must be one of json, console, not foo"),
+            ("TIME_ZONE", "Mars/X", "TIME_ZONE must be a time zone such as Europe/Berlin"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8,foo", "TRUSTED_PROXIES must be addresses or networks"),
             ("DATABASE_URL", "mysql://localhost/ads", "DATABASE_URL must begin with postgresql://"),
             ("REDIS_URL", "localhost:6379", "REDIS_URL must begin with redis://"),
             ("REDIS_URL", "redis+cluster://a:1,b:2", "CACHE_REDIS_URL must be set"),
@@ -170,6 +182,18 @@ class TestRefused:
         monkeypatch.setenv(variable, value)
         with pytest.raises(StackError, match=word):
             read_options()
+
+    def test_all_that_is_wrong_is_said_at_once(self, monkeypatch):
+        monkeypatch.setenv("PORT", "http")
+        monkeypatch.setenv("TIME_ZONE", "Mars/X")
+        with pytest.raises(StackError, match=r"PORT must .*; TIME_ZONE must "):
+            read_options()
+
+    def test_an_address_of_another_machine(self, monkeypatch):
+        for host in ("nonsense", "192.0.2.1", "[2001:db8::1]"):
+            monkeypatch.setenv("BIND_HOST", host)
+            with pytest.raises(StackError, match="BIND_HOST must be an address of this machine"):
+                check_ports(read_options())
 
     def test_two_processes_on_one_port(self, monkeypatch):
         monkeypatch.setenv("PORT", "8123")
