@@ -94,7 +94,7 @@ class AdChange(models.Model):
 
     class Meta:
         verbose_name = "change"
-        verbose_name_plural = "change log"
+        verbose_name_plural = "changes"
         ordering = ["version"]
         indexes = [
             models.Index(fields=["ad_id", "version"], name="adchange_ad"),

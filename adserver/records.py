@@ -125,6 +125,9 @@ def parse_record(data: bytes | str) -> AdRecord:
     return _decode(data)
 
 
+_TIME_WORDS = "must be a time with its zone, such as 2026-01-31T18:00:00Z"
+
+
 def parse_time(value: object) -> datetime:
     """An aware UTC time from RFC 3339, from Go's layout, or from an aware datetime.
 
@@ -132,10 +135,10 @@ def parse_time(value: object) -> datetime:
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ValueError("needs a time zone")
+            raise ValueError(_TIME_WORDS)
         return value.astimezone(UTC)
     if not isinstance(value, str):
-        raise ValueError("must be a time such as 2026-01-31T18:00:00Z")  # noqa: TRY004
+        raise ValueError(_TIME_WORDS)  # noqa: TRY004
     text = value.strip()
     if match := _RFC3339.fullmatch(text):
         day, clock, fraction, zone = match.groups()
@@ -144,7 +147,7 @@ def parse_time(value: object) -> datetime:
         day, clock, hours, minutes = match.groups()
         text = f"{day}T{clock[:15]}{hours}:{minutes}"
     else:
-        raise ValueError("must be a time such as 2026-01-31T18:00:00Z")
+        raise ValueError(_TIME_WORDS)
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -231,20 +234,17 @@ def parse_fields(raw: Mapping[str, object], *, base: AdFields | None = None) -> 
     for name in _REQUIRED:
         if name not in values and name not in errors:
             errors[name] = "is required"
-    if not errors:
-        errors = _contradictions(AdFields(**values))
+    # Of good fields only: what an unreadable one was meant to be, nobody knows.
+    good = {name: item for name, item in values.items() if name not in errors}
+    if "start_at" in good and "end_at" in good and good["start_at"] >= good["end_at"]:
+        errors["end_at"] = "must be later than start_at"
+    if not {"age_start", "age_end"} & errors.keys() and (
+        good.get("age_start", AGE_MIN) > good.get("age_end", AGE_MAX)
+    ):
+        errors["age_end"] = "must not be less than age_start"
     if errors:
         raise InvalidAdError(errors)
     return AdFields(**values)
-
-
-def _contradictions(fields: AdFields) -> dict[str, str]:
-    errors = {}
-    if fields.start_at >= fields.end_at:
-        errors["end_at"] = "must be later than start_at"
-    if fields.age_start > fields.age_end:
-        errors["age_end"] = "must not be less than age_start"
-    return errors
 
 
 def fields_of(record: AdRecord) -> AdFields:

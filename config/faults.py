@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from http import HTTPStatus
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template import TemplateDoesNotExist
@@ -25,6 +25,7 @@ STORE_AWAY = (OperationalError, InterfaceError)
 STORE_AWAY_MSG = "database: cannot be reached, nothing was accepted"
 UNCERTAIN_MSG = "database: went away at the commit; whether this was written is not known"
 TOO_LARGE_MSG = "body: is too large"
+UNKNOWN_HOST_MSG = "host: is not served here; ALLOWED_HOSTS names the hosts that are"
 # What passed every check and still does not fit into the database, such as a NUL in a cookie.
 UNSTORABLE_MSG = "request: holds a value that the database cannot hold"
 # The first part of the paths that speak JSON only.
@@ -35,6 +36,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's handler400: a request that Django itself refuses."""
     if isinstance(exception, RequestDataTooBig):
         return _plain(request, 413, TOO_LARGE_MSG)
+    if isinstance(exception, DisallowedHost):
+        return _plain(request, 400, UNKNOWN_HOST_MSG)
     return _either(request, 400, "request: is not valid", defaults.bad_request, exception)
 
 
@@ -103,7 +106,7 @@ def _plain(
     if _is_api(request):
         return response_of(answer)
     try:
-        page: str = render_to_string(f"{status}.html")
+        page: str = render_to_string(f"{status}.html", {"msg": msg})
     except TemplateDoesNotExist:
         page = f"<!doctype html><title>{HTTPStatus(status).phrase}</title><p>{msg}"
     return HttpResponse(page, status=status, headers=answer.text_headers())

@@ -45,6 +45,8 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             "uvicorn.access": {"handlers": [], "propagate": False},
             # Any stranger can send a wrong Host: the request's own line says 400, that is enough.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
+            # A list's address with a made-up filter.
+            "django.security.DisallowedModelAdminLookup": {"level": "CRITICAL"},
             "django.server": {"handlers": [], "propagate": True},
             # Tasks run every second: three lines for each that only did its work would be 250 000
             # a day. One that fails is an error of `celery.app.trace`.

@@ -53,15 +53,15 @@ class IncrementDoors:
             return
         try:
             item = decode_increment(request.body)
-            for name, value in request.headers:
-                if name == b"idempotency-key":
-                    keyed = Keyed(decode_idempotency_key(value), Batch.of([item]))
-                    self._submit(keyed, _keyed_bytes(keyed), reply, ACCEPTED)
-                    return
+            idempotency_key = decode_idempotency_key(request.headers)
         except InvalidIncrementError as error:
             reply(error_answer(400, str(error)))
             return
-        self._submit(item, ITEM_BYTES, reply, ACCEPTED)
+        if idempotency_key is None:
+            self._submit(item, ITEM_BYTES, reply, ACCEPTED)
+        else:
+            keyed = Keyed(idempotency_key, Batch.of([item]))
+            self._submit(keyed, _keyed_bytes(keyed), reply, ACCEPTED)
 
     def batch(self, request: HotRequest, reply: Reply) -> None:
         """200 `{"accepted": n}` once all increments are safe; 400 that names the first bad one by
@@ -72,8 +72,7 @@ class IncrementDoors:
             return
         try:
             increments = decode_batch(request.body)
-            header = request.header(b"idempotency-key")
-            idempotency_key = None if header is None else decode_idempotency_key(header)
+            idempotency_key = decode_idempotency_key(request.headers)
         except InvalidIncrementError as error:
             reply(error_answer(400, str(error)))
             return

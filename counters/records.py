@@ -5,7 +5,7 @@ words everywhere. How increments travel to the drain is in `counters.payload`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Annotated, Self
 from uuid import UUID
@@ -172,8 +172,16 @@ def _decode_carefully(body: bytes) -> Batch:
         raise InvalidIncrementError(_explain(error, "body")) from None
 
 
-def decode_idempotency_key(header: bytes) -> str:
-    """The value of the header; InvalidIncrementError unless it is 1 to 64 printable characters."""
+def decode_idempotency_key(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """The value of the header, None without one; InvalidIncrementError unless it is 1 to 64
+    printable characters, once.
+    """
+    found = [value for name, value in headers if name == b"idempotency-key"]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise InvalidIncrementError("Idempotency-Key: must not be given twice")
+    [header] = found
     try:
         text = header.decode()
     except UnicodeDecodeError:

@@ -145,7 +145,10 @@ class MyImage(_Own):
     @schema.image
     def put(self, request: Request) -> Response:
         """PNG, JPEG or WebP by content, 2 MiB at most; kept as WebP, without metadata."""
-        file = request.FILES.get("image")
+        files = request.FILES.getlist("image")
+        if len(files) > 1:
+            raise InvalidFieldError("image", "must not be given twice")
+        file = files[0] if files else None
         if file is None:
             raise InvalidFieldError("image", "is required, as a file")
         # One byte more than is allowed is enough to be refused.

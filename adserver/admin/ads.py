@@ -57,6 +57,10 @@ class AdAdmin(AdColumns, AdActions, AdWriting, LongList):
         ("import/example/", "adserver_ad_import_example", transfer.example_view),
     )
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """The filters' own parameters are all there is."""
+        return any(lookup == each.parameter_name for each in self.list_filter)
+
     def get_fieldsets(self, request: HttpRequest, obj: Ad | None = None) -> Any:
         """What the ad says, when, for whom; and for an ad that exists, how it stands."""
         sets: list[tuple[str | None, dict[str, Any]]] = [

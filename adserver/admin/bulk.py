@@ -188,8 +188,8 @@ def ask(
 
 
 def _refused(request: HttpRequest, count: int) -> HttpResponse:
-    number = f"{count:,}" if count <= ADS_MAX else f"more than {ADS_MAX:,}"
-    messages.error(request, f"Choose 1 to {ADS_MAX:,} ads at once, not {number}.")
+    words = "No ad was chosen." if count == 0 else f"Choose at most {ADS_MAX:,} ads at once."
+    messages.error(request, words)
     return HttpResponseRedirect(_back(request))
 
 
@@ -205,7 +205,10 @@ def _do(request: HttpRequest, operation: Operation, ids: Sequence[UUID], form: A
 
 def _done_words(operation: Operation, count: int, asked: int) -> str:
     words = f"{count:,} ad{'' if count == 1 else 's'} {operation.done}."
-    return words if count == asked else f"{words} The other {asked - count:,} needed nothing."
+    others = asked - count
+    if others == 0:
+        return words
+    return f"{words} The other {'one' if others == 1 else f'{others:,}'} needed nothing."
 
 
 def _back(request: HttpRequest) -> str:

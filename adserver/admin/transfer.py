@@ -48,7 +48,9 @@ class UploadForm(forms.Form):
 
     file = forms.FileField(
         label="CSV file",
-        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,text/csv"}),
+        widget=UnfoldAdminFileFieldWidget(
+            attrs={"accept": ".csv,text/csv", "data-bytes-max": FILE_BYTES_MAX}
+        ),
         help_text=f"UTF-8, with a header line, at most {IMPORT_ROWS_MAX:,} rows. You see what will "
         "happen before anything is written.",
     )

@@ -50,7 +50,7 @@ def visitor_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
         **model_admin.admin_site.each_context(request),
         "title": "What a visitor sees",
         "given": {name: request.GET.get(name, "") for name in _PARAMETERS},
-        "q": request.GET.get("q", "").strip(),
+        "q": _search_text(request),
         "choices": {
             "country": country_choices(),
             "gender": list(GENDER_NAMES.items()),
@@ -68,6 +68,11 @@ def visitor_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
     return TemplateResponse(request, "admin/adserver/ad/visitor.html", context)
 
 
+def _search_text(request: HttpRequest) -> str:
+    # No ad holds a NUL, and PostgreSQL takes none.
+    return request.GET.get("q", "").replace("\0", "").strip()
+
+
 def _public_query(request: HttpRequest) -> str:
     given = {name: request.GET[name] for name in _PARAMETERS if request.GET.get(name)}
     return urlencode(given)
@@ -78,7 +83,7 @@ def _shown(request: HttpRequest, query: bytes, body: bytes) -> dict[str, Any]:
     visitor, offset, _ = _asked(query)
     answer = orjson.loads(body)
     ads = [parse_record(orjson.dumps(ad)) for ad in answer["ads"]]
-    others = _others(request, visitor, request.GET.get("q", "").strip())
+    others = _others(request, visitor, _search_text(request))
     in_answer = {ad.id for ad in ads}
     last = offset + len(ads)
     return {

@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'change',
-                'verbose_name_plural': 'change log',
+                'verbose_name_plural': 'changes',
                 'ordering': ['version'],
                 'indexes': [models.Index(fields=['ad_id', 'version'], name='adchange_ad'), django.contrib.postgres.indexes.BrinIndex(fields=['created_at'], name='adchange_created')],
             },

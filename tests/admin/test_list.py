@@ -87,6 +87,11 @@ def test_a_broken_page_number_is_not_an_error_of_ours(client_op, three):
         assert client_op.get(f"{LIST}?{query}").status_code in (200, 302), query
 
 
+@pytest.mark.parametrize("query", ["country__exact=XX", "country__contains=TW", "version=x"])
+def test_a_filter_that_there_is_not_is_refused(client_op, three, query):
+    assert client_op.get(f"{LIST}?{query}").status_code == 400
+
+
 def test_needs_the_permission(staff_with):
     assert staff_with("add_ad").get(LIST).status_code == 403
     assert staff_with("view_ad").get(LIST).status_code == 200

@@ -70,6 +70,10 @@ def test_says_which_ads_fit_but_lie_beyond_the_page(client_op, five):
     assert "fits, beyond this page" in page
 
 
+def test_a_search_for_what_no_text_holds(client_op, five):
+    assert client_op.get(f"{VISITOR}?q=%00").status_code == 200
+
+
 @pytest.mark.parametrize("query", ["age=0", "age=x", "country=tw", "limit=101", "offset=-1"])
 def test_bad_input_shows_the_very_message(client_op, five, query):
     response = client_op.get(f"{VISITOR}?{query}")

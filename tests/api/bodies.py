@@ -27,11 +27,20 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"title": "alone \ud800"}, "title: must be valid Unicode text"),
     ({"content": None}, "content: must be a string"),
     ({"content": "x" * 65_537}, "content: must have 0 to 65536 characters, not 65537"),
-    ({"start_at": "yesterday"}, "start_at: must be a time such as 2026-01-31T18:00:00Z"),
-    ({"start_at": "2026-01-31T18:00:00"}, "start_at: must be a time such as 2026-01-31T18:00:00Z"),
+    (
+        {"start_at": "yesterday"},
+        "start_at: must be a time with its zone, such as 2026-01-31T18:00:00Z",
+    ),
+    (
+        {"start_at": "2026-01-31T18:00:00"},
+        "start_at: must be a time with its zone, such as 2026-01-31T18:00:00Z",
+    ),
     ({"end_at": "2026-02-30T00:00:00Z"}, "end_at: is not a time that exists"),
     ({"end_at": "2026-02-30 00:00:00 +0800 CST"}, "end_at: is not a time that exists"),
-    ({"end_at": NOW.timestamp()}, "end_at: must be a time such as 2026-01-31T18:00:00Z"),
+    (
+        {"end_at": NOW.timestamp()},
+        "end_at: must be a time with its zone, such as 2026-01-31T18:00:00Z",
+    ),
     ({"end_at": (NOW - DAY).isoformat()}, "end_at: must be later than start_at"),
     ({"age_start": -1}, "age_start: must be from 0 to 100"),
     ({"age_end": 101}, "age_end: must be from 0 to 100"),

@@ -10,6 +10,7 @@ from django.test import Client
 from adserver import services
 from adserver.models import AdChange
 from config.api import OrjsonRenderer
+from config.faults import UNKNOWN_HOST_MSG
 from tests.api.bodies import ad_body
 
 JSON = "application/json"
@@ -126,7 +127,10 @@ def test_nothing_there(client_op, method, path):
 def test_a_host_that_is_not_ours(client_op, settings):
     settings.ALLOWED_HOSTS = ["testserver"]
     answer = client_op.get("/api/v1/ads/", headers={"host": "evil.example"})
-    assert (answer.status_code, answer.json()) == (400, {"msg": "request: is not valid"})
+    assert (answer.status_code, answer.json()) == (400, {"msg": UNKNOWN_HOST_MSG})
+    page = client_op.get("/", headers={"host": "evil.example", "accept": "text/html"})
+    assert page.status_code == 400
+    assert "ALLOWED_HOSTS names the hosts" in page.content.decode()
 
 
 @pytest.mark.parametrize(

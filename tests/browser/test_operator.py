@@ -108,6 +108,11 @@ def test_imports_after_a_preview(page: Page, stack: Stack, title: str, tmp_path:
     file = tmp_path / "ads.csv"
     file.write_text(f"{header}\n{title},,{flight},F,TW,ios\nbad,,{flight},,,\n")
     page.goto("/admin/adserver/ad/import/")
+    large = tmp_path / "large.csv"
+    large.write_bytes(b"x" * (16 * 2**20 + 1))
+    page.locator("#id_file").set_input_files(large)
+    words = page.locator("#id_file").evaluate("input => input.validationMessage")
+    assert words == "large.csv is too large: 16 MiB are the most."
     page.locator("#id_file").set_input_files(file)
     page.get_by_role("button", name="Check the file").click()
     expect(page.get_by_text("1 of 2 rows cannot be imported")).to_be_visible()

@@ -321,6 +321,7 @@ def test_a_picture_is_uploaded_and_served(http, ann):
         {"files": {"image": ("me.png", b"\x89PNG" + b"x" * 2**21, "image/png")}},
         {"files": {"picture": ("me.png", b"", "image/png")}},
         {"files": {"other": ("x", b"x")}, "data": {"image": "text"}},
+        {"files": [("image", ("a.png", b"x")), ("image", ("b.png", b"x"))]},
     ],
 )
 def test_what_is_no_picture_is_refused(ann, given):

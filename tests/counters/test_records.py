@@ -142,10 +142,16 @@ def test_a_batch_has_its_order_and_its_limit() -> None:
 
 @pytest.mark.parametrize("header", [b"a", b"x" * 64, "é".encode() * 64, b"with space"])
 def test_an_idempotency_key_is_any_short_text(header: bytes) -> None:
-    assert decode_idempotency_key(header) == header.decode()
+    assert decode_idempotency_key([(b"idempotency-key", header)]) == header.decode()
+
+
+def test_an_idempotency_key_is_given_once_or_not_at_all() -> None:
+    assert decode_idempotency_key([(b"host", b"x")]) is None
+    with pytest.raises(InvalidIncrementError, match="Idempotency-Key: must not be given twice"):
+        decode_idempotency_key([(b"idempotency-key", b"a"), (b"idempotency-key", b"a")])
 
 
 @pytest.mark.parametrize("header", [b"", b"x" * 65, b"\xff", b"a\tb", b"a\x00", "é".encode() * 65])
 def test_anything_else_is_no_idempotency_key(header: bytes) -> None:
     with pytest.raises(InvalidIncrementError, match="Idempotency-Key: must have 1 to 64"):
-        decode_idempotency_key(header)
+        decode_idempotency_key([(b"idempotency-key", header)])

@@ -114,7 +114,23 @@ def test_a_rendered_ad_is_read_back(record) -> None:
             {"title": "no", "start_at": "soon"},
             {
                 "title": "must have 5 to 100 characters, not 2",
-                "start_at": "must be a time such as 2026-01-31T18:00:00Z",
+                "start_at": "must be a time with its zone, such as 2026-01-31T18:00:00Z",
+            },
+        ),
+        (
+            {"title": "no", "end_at": VALID["start_at"], "age_start": 30, "age_end": 29},
+            {
+                "title": "must have 5 to 100 characters, not 2",
+                "end_at": "must be later than start_at",
+                "age_end": "must not be less than age_start",
+            },
+        ),
+        (
+            {"start_at": "soon", "end_at": "later", "age_start": 101, "age_end": 5},
+            {
+                "start_at": "must be a time with its zone, such as 2026-01-31T18:00:00Z",
+                "end_at": "must be a time with its zone, such as 2026-01-31T18:00:00Z",
+                "age_start": "must be from 0 to 100",
             },
         ),
     ],
@@ -137,6 +153,10 @@ def test_defaults_borders_and_repeats() -> None:
     assert (fields.age_start, fields.age_end, fields.gender) == (0, 100, ())
     assert fields.country == ("TW", "JP")
     assert parse_fields({"title": "é" * 100}, base=fields).content == ""
+    with pytest.raises(InvalidAdError, match=r"^age_end: must not be less than age_start$"):
+        parse_fields({"age_end": 5}, base=parse_fields({**VALID, "age_start": 6}))
+    with pytest.raises(InvalidAdError, match=r"^end_at: must be later than start_at$"):
+        parse_fields({"start_at": fields.end_at}, base=fields)
 
 
 def test_server_fields_of_an_ad_read_may_come_back() -> None:

@@ -17,6 +17,10 @@ function forgive(input) {
     input.removeAttribute("aria-invalid");
 }
 
+function is_too_large(input) {
+    return input.files[0]?.size > Number(input.dataset.bytesMax);
+}
+
 // A picture is seen, as it will be shown, before it is sent.
 const input = document.querySelector("input[type=file][data-preview]");
 if (input) {
@@ -28,14 +32,19 @@ if (input) {
         box.hidden = true;
         // What was wrong was wrong with another file.
         forgive(input);
-        if (file && file.size > Number(input.dataset.bytesMax)) {
-            // Not sent at all: the server would refuse it, after minutes on a slow line.
-            input.value = "";
+        if (is_too_large(input)) {
             complain(input, `${file.name} is too large: 2 MiB are the most.`);
         } else if (file) {
             // Shown once it is known to be a picture.
             image.onload = () => { box.hidden = false; };
             image.src = URL.createObjectURL(file);
+        }
+    });
+    // Not sent at all: the server would refuse it, after minutes on a slow line.
+    input.form.addEventListener("submit", (event) => {
+        if (is_too_large(input)) {
+            event.preventDefault();
+            input.focus();
         }
     });
 }

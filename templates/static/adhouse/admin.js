@@ -1,5 +1,5 @@
-// What the theme leaves out: a name for its search fields, and under each time of a form the same
-// moment on the clock of the person who reads it.
+// What the theme leaves out: a name for its search fields, the size of a file before it is sent, and
+// under each time of a form the same moment on the clock of the person who reads it.
 "use strict";
 
 window.addEventListener("load", () => {
@@ -17,6 +17,18 @@ window.addEventListener("load", () => {
             }
         }
     });
+
+    // A file that the server would refuse is not sent, for minutes on a slow line, at all.
+    for (const input of document.querySelectorAll("input[type=file][data-bytes-max]")) {
+        input.addEventListener("change", () => {
+            const bytes_max = Number(input.dataset.bytesMax);
+            const [file] = input.files;
+            input.setCustomValidity(file && file.size > bytes_max
+                ? `${file.name} is too large: ${bytes_max / 2 ** 20} MiB are the most.`
+                : "");
+            input.reportValidity();
+        });
+    }
 
     const server_offset_s = Number(document.body.dataset.adminUtcOffset || 0);
     for (const input of document.querySelectorAll('input[type="datetime-local"]')) {
