@@ -61,7 +61,7 @@ class Variable:
         least = f"{self.least or 0:g}"
         if self.most == math.inf:
             return f"{kind}, {least} or more"
-        return f"{kind} from {least} to {self.most:g}"
+        return f"{kind} from {least} to {self.most:.0f}"
 
 
 VARIABLES: dict[str, Variable] = {}
@@ -151,6 +151,7 @@ def _are_networks(given: list[str]) -> bool:
 _PORT = {"least": 1, "most": 65_535}
 _WATCH_PORT = {"least": 0, "most": 65_535}
 _SOME = {"least": 1}
+_RATE = {"most": 1_000_000}
 # Of pauses: none at all would take a core.
 _PAUSE = {"least": 0.01}
 
@@ -261,8 +262,10 @@ declare(
     **_WATCH_PORT,
 )
 declare("INGEST_API_KEYS", list, [], "API keys that may send increments and measurements.")
-declare("INGEST_RATE_PER_ADDRESS", float, 0.0, "Writes a second of one address; 0: no limit.")
-declare("INGEST_RATE_PER_KEY", float, 0.0, "Writes a second of one API key; 0: no limit.")
+declare(
+    "INGEST_RATE_PER_ADDRESS", float, 0.0, "Writes a second of one address; 0: no limit.", **_RATE
+)
+declare("INGEST_RATE_PER_KEY", float, 0.0, "Writes a second of one API key; 0: no limit.", **_RATE)
 declare(
     "INGEST_RATE_BURST_S", float, 1.0, "Seconds' worth of writes that may come at once.", **_PAUSE
 )

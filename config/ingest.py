@@ -10,7 +10,6 @@ from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
 from commons.connecting import connect
 from config import env
@@ -141,7 +140,7 @@ class _Limits:
         return Guard(
             keys=env.value("INGEST_API_KEYS"),
             limiter=self._limiter,
-            addresses=_addresses(),
+            addresses=Addresses(env.value("TRUSTED_PROXIES")),
             **self._rates,
         )
 
@@ -160,14 +159,4 @@ def _rate(name: str) -> Rate | None:
     per_s = env.value(name)
     if not per_s:
         return None
-    try:
-        return Rate(per_s, max(1, round(per_s * env.value("INGEST_RATE_BURST_S"))))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name}: {error}") from error
-
-
-def _addresses() -> Addresses:
-    try:
-        return Addresses(env.value("TRUSTED_PROXIES"))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}") from error
+    return Rate(per_s, max(1, round(per_s * env.value("INGEST_RATE_BURST_S"))))

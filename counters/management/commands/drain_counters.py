@@ -34,7 +34,8 @@ class Command(BaseCommand):
     ) -> None:
         shards = shard or list(range(settings.COUNTERS_SHARDS))
         if not all(0 <= each < settings.COUNTERS_SHARDS for each in shards):
-            raise CommandError(f"--shard: must be 0 to {settings.COUNTERS_SHARDS - 1}")
+            last = settings.COUNTERS_SHARDS - 1
+            raise CommandError(f"--shard: must be {f'from 0 to {last}' if last else '0'}")
         if once:
             with clear_errors():
                 counted = sum(drain_all(each, until_s=float("inf")) for each in shards)
