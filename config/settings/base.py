@@ -1,5 +1,6 @@
 """Settings that hold everywhere. Values come from `config.env`, never from the environment."""
 
+from pathlib import Path
 from typing import Any
 
 import environ
@@ -186,7 +187,8 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Production gathers them in one directory; elsewhere they are served from where they are.
+STATIC_ROOT: Path | None = None
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
 WHITENOISE_USE_FINDERS = True
 

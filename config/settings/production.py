@@ -56,6 +56,7 @@ STORAGES = {
     **STORAGES,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+STATIC_ROOT = env.BASE_DIR / "staticfiles"
 # Only what `collectstatic` gathered is served.
 WHITENOISE_USE_FINDERS = False
 

@@ -42,7 +42,7 @@ def stored(transactional_db) -> str:
     now_ns = time.time_ns()
     rows = [
         Measurement(now_ns - n * 10**9, tag, [float(n), -1.5])
-        for tag in ("a & b", "other")
+        for tag in ("a & b", "other ")
         for n in range(60)
     ]
     [stream] = open_streams()
@@ -67,6 +67,8 @@ def test_overview(client, stored):
     assert '<span class="ah-number">2</span> tags' in page
     assert '<span class="ah-number">0.0 s</span> behind' in page
     assert 'href="?tag=a%20%26%20b"' in page
+    assert '<a class="ah-link" href="?tag=other%20">&#x27;other &#x27;</a>' in page
+    assert "&#x27;other &#x27;" in text(client, f"{LIST}?tag=other%20")
     assert "Partitions" in page
     assert sum(each.measurements for each in selectors.partition_sizes()) == 120
     found = text(client, f"{LIST}?q=OTH")

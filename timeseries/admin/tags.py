@@ -59,7 +59,13 @@ class TagAdmin(ReadOnly):
 def _tag_page(request: HttpRequest, tag: str) -> dict[str, Any]:
     span = request.GET.get("span", "1 h")
     span = span if span in SPANS_S else "1 h"
-    context: dict[str, Any] = {"title": "Tag", "tag": tag, "span": span, "spans": list(SPANS_S)}
+    context: dict[str, Any] = {
+        "title": "Tag",
+        "tag": tag,
+        "shown": _tag_words(tag),
+        "span": span,
+        "spans": list(SPANS_S),
+    }
     try:
         return context | chart(tag, span)
     except UnknownTagError:
@@ -86,11 +92,19 @@ def _overview(request: HttpRequest) -> dict[str, Any]:
         "measurements": number_words(sum(each.count for each in summaries)),
         "page": page,
         "rows": [
-            (each.tag, time_words(each.first_ns), time_words(each.last_ns), each.count)
+            (
+                *(each.tag, _tag_words(each.tag)),
+                *(time_words(each.first_ns), time_words(each.last_ns), each.count),
+            )
             for each in page
         ],
     }
     return context | (_partitions() if settings.TIMESERIES_STORE == "postgres" else {})
+
+
+def _tag_words(tag: str) -> str:
+    """The tag; where spaces at an end or signs that show as nothing are part of it, its literal."""
+    return tag if tag.isprintable() and tag == tag.strip() else repr(tag)
 
 
 def _waiting() -> dict[str, Any]:
