@@ -125,6 +125,11 @@ class _Log:
         self.version += 1
         return self.version
 
+    @property
+    def last_entry(self) -> LogRow:
+        """Of those that there are."""
+        return self._rows[-1]
+
     def with_row(self, row: Call) -> None:
         """Let the write of a single row go in one message with its entry."""
         self._row_write = row
@@ -161,7 +166,7 @@ def _writing(actor: Actor, ad_id: UUID | None = None, *, one: bool = False) -> I
         # Inside an outer transaction nothing was committed yet.
         if log is None or not log.committing or connection.in_atomic_block:
             raise
-        if not was_committed(log.xid):
+        if not was_committed(log.xid, log.last_entry):
             # Without its cause, which may be that the commit was not answered: now it is.
             raise OperationalError(*error.args) from None
         publish_version(log.version)

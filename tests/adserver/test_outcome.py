@@ -2,8 +2,9 @@
 
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connections, transaction
@@ -12,8 +13,10 @@ from adserver import outcome, services
 from adserver.models import Ad, AdChange
 from adserver.records import Actor
 from adserver.samples import random_ads
+from adserver.storing import LogRow
 from commons import pipeline
 from runtime.errors import UncertainError
+from tests.adserver.support import connect
 from tests.index.strategies import EPOCH
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,28 +114,47 @@ def test_nobody_claims_to_know_while_postgres_is_away(write, fields, lost_commit
     monkeypatch.setattr(
         services,
         "was_committed",
-        lambda xid: asked(xid, clock=lambda: next(now_s), sleep=lambda _: None),
+        lambda *its: asked(*its, clock=lambda: next(now_s), sleep=lambda _: None),
     )
 
     def away(xid):
         raise OperationalError("nobody listens")
 
-    monkeypatch.setattr(outcome, "_status", away)
+    monkeypatch.setattr(outcome, "_is_over", away)
     lost_commit(arrives=True)
     with pytest.raises(UncertainError, match="not known"):
         write(fields)
 
 
-def test_a_transaction_still_under_way_is_waited_for(monkeypatch):
-    statuses = iter(["in progress", "in progress", "committed"])
-    monkeypatch.setattr(outcome, "_status", lambda xid: next(statuses))
-    pauses: list[float] = []
-    assert outcome.was_committed("1", clock=lambda: 0.0, sleep=pauses.append)
+ENTRY = LogRow(1, "create", uuid4(), None, None, "tests", EPOCH)
+
+
+def test_a_transaction_still_under_way_is_waited_for():
+    with closing(connect()) as other:
+        other.execute("BEGIN")
+        [[xid]] = other.execute("SELECT pg_current_xact_id()::text").fetchall()
+        pauses: list[float] = []
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                AdChange.objects.create(**ENTRY._asdict())
+                other.execute("COMMIT")
+
+        assert outcome.was_committed(xid, ENTRY, sleep=pause)
     assert len(pauses) == 2
 
 
+@pytest.mark.parametrize("xid", ["3", str(2**62)], ids=["of another", "still to be given"])
+def test_the_number_of_a_transaction_says_nothing_after_a_failover(xid):
+    assert not outcome.was_committed(xid, ENTRY)
+    AdChange.objects.create(**ENTRY._asdict())
+    assert outcome.was_committed(xid, ENTRY)
+    assert not outcome.was_committed(xid, ENTRY._replace(ad_id=uuid4()))
+
+
 def test_inside_an_outer_transaction_nobody_asks(fields, monkeypatch):
-    def never(xid):
+    def never(*its):
         raise AssertionError("there is nothing to ask for yet")
 
     monkeypatch.setattr(services, "was_committed", never)
