@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
-
-import environ
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -33,40 +31,43 @@ class Variable:
     cast: type
     default: Any
     meaning: str
-    least: float | None = None
+    least: float = 0
     most: float = math.inf
     words: str = ""
     is_valid: Callable[[Any], bool] | None = None
 
-    def check(self, value: Any) -> None:
-        """VariableError unless it is a value that this variable can have."""
-        if self.cast in (int, float) and not (self.least or 0) <= value <= self.most:
-            self.refuse(value)
-        # Not `inf` either.
-        if self.cast is float and not math.isfinite(value):
-            self.refuse(value)
-        if self.is_valid is not None and not self.is_valid(value):
-            self.refuse(value)
+    def read(self, text: str) -> Any:
+        """The value that is written so. VariableError when this variable cannot have it."""
+        try:
+            found = _CASTS[self.cast](text)
+        except ValueError:
+            self._refuse(text)
+        if not self.can_be(found):
+            self._refuse(text)
+        return found
 
-    def refuse(self, given: Any) -> None:
-        """VariableError."""
-        raise VariableError(
-            f"{self.name} must be {self.words or self._number_words()}, not {given}"
-        )
+    def can_be(self, value: Any) -> bool:
+        """Whether it is a value that this variable can have."""
+        if self.cast in (int, float) and not self.least <= value <= self.most:
+            return False
+        return self.is_valid is None or self.is_valid(value)
+
+    def _refuse(self, given: str) -> NoReturn:
+        words = self.words or self._number_words()
+        raise VariableError(f"{self.name} must be {words}, not {given}")
 
     def _number_words(self) -> str:
         if self.cast is bool:
             return "true or false"
         kind = "a number" if self.cast is float else "a whole number"
-        least = f"{self.least or 0:g}"
         if self.most == math.inf:
-            return f"{kind}, {least} or more"
-        return f"{kind} from {least} to {self.most:.0f}"
+            return f"{kind}, {self.least:g} or more"
+        return f"{kind} from {self.least:g} to {self.most:.0f}"
 
 
 VARIABLES: dict[str, Variable] = {}
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
-_reader = environ.Env()
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 
 def declare(name: str, cast: type, default: Any, meaning: str, **bounds: Any) -> str:
@@ -89,19 +90,16 @@ def value(name: str) -> Any:
     text = os.environ.get(name)
     if not text:
         return variable.default
-    try:
-        if variable.cast is list:
-            found = _reader.list(name)
-        else:
-            found = _reader.get_value(name, cast=_CASTS.get(variable.cast, variable.cast))
-    except ValueError:
-        variable.refuse(text)
-    variable.check(found)
-    return found
+    return variable.read(text)
 
 
-def mistakes() -> Iterator[str]:
-    """What is wrong with the environment, each in a line that names the variable."""
+def check() -> None:
+    """VariableError with all that is wrong."""
+    if found := list(_mistakes()):
+        raise VariableError("; ".join(found))
+
+
+def _mistakes() -> Iterator[str]:
     for name in VARIABLES:
         try:
             value(name)
@@ -116,6 +114,17 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> float:
+    # Nor 5 minutes, 1,000, nan and 1e999.
+    if not _NUMBER.fullmatch(text) or math.isinf(number := float(text)):
+        raise ValueError(f"{text!r} is not a number")
+    return number
+
+
+def _items(text: str) -> list[str]:
+    return [item for each in text.split(",") if (item := each.strip())]
+
+
 def _truth(text: str) -> bool:
     # Any word that is not known would count as no.
     known = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
@@ -126,7 +135,13 @@ def _truth(text: str) -> bool:
 
 
 _YES, _NO = ("true", "1", "yes", "on", "y", "t", "ok"), ("false", "0", "no", "off", "n", "f")
-_CASTS: dict[type, Any] = {int: _whole_number, bool: _truth}
+_CASTS: dict[type, Callable[[str], Any]] = {
+    str: str,
+    int: _whole_number,
+    float: _number,
+    bool: _truth,
+    list: _items,
+}
 
 
 def _one_of(*names: str) -> dict[str, Any]:
@@ -152,6 +167,8 @@ _PORT = {"least": 1, "most": 65_535}
 _WATCH_PORT = {"least": 0, "most": 65_535}
 _SOME = {"least": 1}
 _RATE = {"most": 1_000_000}
+# Whoever has not looked for three seconds counts as unable to.
+_LOOK = {"least": 0.01, "most": 2}
 # Of pauses: none at all would take a core.
 _PAUSE = {"least": 0.01}
 
@@ -213,7 +230,7 @@ declare(
     float,
     1.0,
     "Longest time between two looks of a replica at the log.",
-    **_PAUSE,
+    **_LOOK,
 )
 declare("EXPIRY_INTERVAL_S", float, 5.0, "Seconds between two runs that close ended ads.", **_PAUSE)
 declare("STREAM_MAX_BYTES", int, 1_073_741_824, "Memory of one stream; beyond it 503.", **_SOME)

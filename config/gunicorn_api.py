@@ -8,7 +8,7 @@ from config import gunicorn_common as _common
 wsgi_app = "config.asgi:application"
 proc_name = "adhouse-api"
 logger_class = "config.gunicorn_logs.StructuredLogger"
-bind = f"{env.value('BIND_HOST')}:{env.value('PORT')}"
+bind = _common.address("PORT")
 workers = env.value("WEB_CONCURRENCY")
 worker_class = "config.workers.ApiWorker"
 # A worker warms its catalog before it beats for the first time.

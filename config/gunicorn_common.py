@@ -13,6 +13,14 @@ from config.succession import Succession
 HEARTBEAT_DIR = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
+def address(port: str) -> str:
+    """Where a pool listens, by the name of its port's variable. VariableError with everything in
+    the environment that is wrong.
+    """
+    env.check()
+    return f"{env.value('BIND_HOST')}:{env.value(port)}"
+
+
 def prepare_pool(pool: str) -> None:
     """Tell prometheus-client where the workers of `pool` keep their metrics.
 

@@ -8,7 +8,7 @@ from config import gunicorn_common as _common
 wsgi_app = "config.asgi_edge:application"
 proc_name = "adhouse-edge"
 logger_class = "config.gunicorn_logs.StructuredLogger"
-bind = f"{env.value('BIND_HOST')}:{env.value('EDGE_PORT')}"
+bind = _common.address("EDGE_PORT")
 workers = env.value("WEB_CONCURRENCY")
 worker_class = "config.workers.EdgeWorker"
 # A worker warms its catalog before it beats for the first time.

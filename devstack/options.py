@@ -59,8 +59,10 @@ class Options:
 
 def read_options() -> Options:
     """The options from the environment. StackError naming the variable that is wrong."""
-    if found := list(env.mistakes()):
-        raise StackError("; ".join(found))
+    try:
+        env.check()
+    except env.VariableError as error:
+        raise StackError(str(error)) from None
     options = Options(
         data_directory=env.data_dir(),
         bind_host=env.value("BIND_HOST"),

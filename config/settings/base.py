@@ -14,6 +14,7 @@ from config.reconnecting import PERSEVERE_S, try_steadily
 from config.unfold import UNFOLD as UNFOLD
 from runtime.redis_where import is_plain, read_place
 
+env.check()
 BASE_DIR = env.BASE_DIR
 DEBUG = False
 SECRET_KEY = env.value("SECRET_KEY")

@@ -76,6 +76,30 @@ def test_says_all_that_is_wrong_at_once():
     assert all(name in last for name in ("SECRET_KEY", "DATABASE_URL", "DEBUG"))
 
 
+def test_says_at_once_which_values_there_cannot_be():
+    result = _manage("check", CATALOG_POLL_S="0", INGEST_RATE_PER_KEY="1e9", DEBUG="maybe")
+    assert result.stderr.splitlines() == [
+        "DEBUG must be true or false, not maybe; "
+        "CATALOG_POLL_S must be a number from 0.01 to 2, not 0; "
+        "INGEST_RATE_PER_KEY must be a number from 0 to 1000000, not 1e9"
+    ]
+
+
+def test_a_pool_says_it_before_it_starts_workers():
+    result = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn_api.py"],
+        cwd=BASE_DIR,
+        env={"PATH": "/usr/bin:/bin", **GOOD, "PORT": "http", "LOG_LEVEL": "loud"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "PORT must be a whole number" in result.stderr.splitlines()[-1]
+    assert "LOG_LEVEL must be one of" in result.stderr.splitlines()[-1]
+
+
 def test_the_deployment_check_minds_what_is_switched_off():
     result = _manage("check", "--deploy", "--fail-level", "WARNING", SECURE_HSTS_SECONDS="0")
     assert result.returncode != 0
