@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 
 from runtime.http.answer import UNKNOWN, Answer
@@ -18,8 +19,6 @@ _ANSWER_TIMEOUT_S = 30.0
 _NOT_SERVING = error_answer(503, "server: is not serving yet", retry_after_s=1)
 # The fast path closes the connection without a word; Django has to say something.
 _NOBODY_KNOWS = error_answer(504, "store: whether this was accepted is not known")
-# Names that WSGI, and so Django, gives to headers.
-_WSGI_NAMES = {"CONTENT_TYPE": b"content-type", "CONTENT_LENGTH": b"content-length"}
 
 
 class Serving(NamedTuple):
@@ -62,6 +61,7 @@ def answered_later(method: bytes, path: bytes) -> Callable[[HttpRequest], HttpRe
         route = serving and serving.routes.find(method, path)
         if serving is None or not isinstance(route, WriteRoute):
             return response_of(_NOT_SERVING)
+        assert isinstance(request, ASGIRequest), "what serves speaks ASGI"
         answer = _wait_for(serving.loop, route, hot_request(request))
         return response_of(_NOBODY_KNOWS if answer is UNKNOWN else answer)
 
@@ -86,16 +86,9 @@ def _wait_for(loop: asyncio.AbstractEventLoop, route: WriteRoute, request: HotRe
         return UNKNOWN
 
 
-def hot_request(request: HttpRequest) -> HotRequest:
+def hot_request(request: ASGIRequest) -> HotRequest:
     """Django's request as hot handlers get to see one."""
-    headers = [
-        (
-            _WSGI_NAMES.get(name) or name[5:].replace("_", "-").lower().encode(),
-            value.encode("latin-1"),
-        )
-        for name, value in request.META.items()
-        if name.startswith("HTTP_") or name in _WSGI_NAMES
-    ]
     query = str(request.META.get("QUERY_STRING", "")).encode()
     client = str(request.META.get("REMOTE_ADDR") or "")
-    return HotRequest(query, request.body, headers, client)
+    # As they came: Django joins what was given twice.
+    return HotRequest(query, request.body, request.scope["headers"], client)

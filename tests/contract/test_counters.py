@@ -251,6 +251,22 @@ def test_what_is_none(client):
     nothing_more(client, {key: 0})
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_key_is_given_once(client, chunked):
+    key = new_key()
+    for path, batch in PATHS.values():
+        for target, body in ((path, one(key)), (batch, [one(key)])):
+            content = json.dumps(body).encode()
+            answer = client.post(
+                target,
+                content=iter([content]) if chunked else content,
+                headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
+            )
+            assert answer.status_code == 400
+            assert answer.json() == {"msg": "Idempotency-Key: must not be given twice"}
+    nothing_more(client, {key: 0})
+
+
 def test_a_sum_that_would_be_too_large_blocks_nobody(client):
     full, other = new_key(), new_key()
     accept(client, "/increment/batch", [one(full, VALUE_MAX), one(other)])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.test import RequestFactory
+from django.test import AsyncRequestFactory
 
 from config import doors
 from runtime.http.answer import UNKNOWN, Answer
@@ -71,7 +71,7 @@ def loop_thread(handlers: Handlers) -> Iterator[int]:
 @pytest.fixture
 def ask(loop_thread: int) -> Callable[..., Any]:
     def post(name: str, body: bytes = b"", **headers: str) -> Any:
-        request = RequestFactory().post(
+        request = AsyncRequestFactory().post(
             f"/{name}?a=%41&b", body, content_type="text/x", headers=headers
         )
         return doors.answered_later(b"POST", f"/{name}".encode())(request)
