@@ -8,6 +8,7 @@ from logging import getLogger
 from uuid import UUID
 
 import msgspec
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 
 from adserver import services
 from adserver.api.representations import ad_json
@@ -53,7 +54,7 @@ class AdLane(AnswerLane):
     def _carry_out(self, write: AdWrite) -> Answer:
         try:
             actor = self._permit(write.token, write.method)
-        except Exception as error:
+        except (AuthenticationFailed, PermissionDenied) as error:
             where = write.address or "nowhere"
             log.warning("a %s from %s was refused: %s", write.method, where, error)
             raise

@@ -35,10 +35,13 @@ class PoolServer(Server):
         super().__init__(*args, **kwargs)
         self._master_pid = master_pid
         self._succession = Succession(env.run_dir(), pool)
+        # uvicorn's own counter is 0 again once a day.
+        self._serves = False
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; True ends the server."""
-        if counter == 0:
+        if not self._serves:
+            self._serves = True
             self._succession.serve()
         if os.getppid() != self._master_pid:
             self.should_exit = True

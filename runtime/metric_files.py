@@ -24,6 +24,8 @@ _SUMMED = ("counter", "histogram", "summary")
 _TRIES, _PAUSE_S = 50, 0.01
 # What prometheus-client writes before anything else.
 _HEAD_BYTES = 8
+# Key, value, timestamp, place in the file.
+_Count = tuple[str, float, float, int]
 
 
 class MetricFiles:
@@ -52,7 +54,10 @@ def _collect(directories: list[Path], files: list[str]) -> Iterable[Metric]:
 
 def _has(file: Path) -> bool:
     """Whether there is anything in it: a process may be killed right after it has made a file."""
-    return file.exists() and file.stat().st_size >= _HEAD_BYTES
+    try:
+        return file.stat().st_size >= _HEAD_BYTES
+    except FileNotFoundError:
+        return False
 
 
 def fold(pid: int, directory: Path) -> None:
@@ -81,21 +86,32 @@ def _fold(pid: int, directory: Path) -> None:
 
 
 def _add(file: Path, total: Path) -> None:
-    if _has(file):
-        try:
-            _sum(file, total)
-        except (RuntimeError, ValueError, struct.error):
-            # Kept for who wants to know why, under a name that is not read again.
-            log.exception("%s cannot be read", file)
-            file.rename(file.with_suffix(".bad"))
-            return
+    if not _has(file):
+        file.unlink(missing_ok=True)
+        return
+    if counts := _counts(file):
+        if _has(total):
+            # Put aside, if it cannot be read.
+            _counts(total)
+        _sum(counts, total)
     file.unlink(missing_ok=True)
 
 
-def _sum(file: Path, total: Path) -> None:
+def _counts(file: Path) -> list[_Count] | None:
+    """What a file holds; None when that cannot be read, and then it is put aside."""
+    try:
+        return list(MmapedDict.read_all_values_from_file(str(file)))  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, struct.error):
+        # Kept for who wants to know why, under a name that is not read again.
+        log.exception("%s cannot be read", file)
+        file.rename(file.with_suffix(".bad"))
+        return None
+
+
+def _sum(counts: list[_Count], total: Path) -> None:
     sums = MmapedDict(str(total))  # type: ignore[no-untyped-call]
     try:
-        for key, value, timestamp, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+        for key, value, timestamp, _ in counts:
             before, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
             sums.write_value(key, before + value, timestamp)  # type: ignore[no-untyped-call]
     finally:

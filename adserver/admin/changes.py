@@ -37,8 +37,9 @@ class OperationFilter(DropdownFilter):
         return [(value, label.capitalize()) for value, label in AdChange.Operation.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AdChange]) -> Any:
-        """The entries of the chosen operation."""
-        return queryset.filter(operation=self.value()) if self.value() else queryset
+        """The entries of the chosen operation; all when there is no such operation."""
+        value = self.value()
+        return queryset.filter(operation=value) if value in AdChange.Operation.values else queryset
 
 
 class _SinceFilter(SinceFilter):

@@ -115,7 +115,8 @@ def test_lists_everything_newest_first_with_titles(client_op, log):
         ("operation=update&q=olga", [4]),
         ("days=1", [5, 4]),
         ("days=x", [5, 4, 3, 2, 1]),
-        ("operation=x", []),
+        ("operation=x", [5, 4, 3, 2, 1]),
+        ("operation=%00", [5, 4, 3, 2, 1]),
         ("q=99999999999999999999999", []),
     ],
 )

@@ -109,6 +109,14 @@ def test_a_file_that_cannot_be_read_is_put_aside(tmp_path, worked) -> None:
     assert (tmp_path / f"histogram_{pid}.bad").exists()
 
 
+def test_a_total_that_cannot_be_read_costs_no_other_file(tmp_path, worked) -> None:
+    (tmp_path / "counter_gone.db").write_bytes(struct.pack("iii", 65_536, 0, 1 << 20))
+    fold(worked("a", 1), tmp_path)
+    fold(worked("a", 2), tmp_path)
+    assert told(tmp_path)["probes_total", "a"] == 3
+    assert [each.name for each in tmp_path.glob("*.bad")] == ["counter_gone.bad"]
+
+
 def test_the_master_of_a_pool_lives_on(tmp_path, worked, monkeypatch, caplog) -> None:
     def full(*_: object) -> None:
         raise OSError("no space left on device")
