@@ -3,10 +3,6 @@
 import os
 import sys
 
-from devstack.checks import lint
-from devstack.errors import StackError
-from devstack.stack import run
-
 # More workers than the least of machines has cores: much of the suite waits for servers.
 _PYTEST = ("-m", "pytest", "-n", "3", "--dist", "loadgroup")
 BECOMES = {
@@ -24,12 +20,22 @@ def main(command: str, arguments: list[str]) -> int:
         print(f"usage: python -m devstack run|lint|{'|'.join(BECOMES)}", file=sys.stderr)
         return 2
     try:
+        return _carry_out(command)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _carry_out(command: str) -> int:
+    # Not at the top: a Ctrl-C that comes meanwhile is no traceback.
+    from devstack.checks import lint
+    from devstack.errors import StackError
+    from devstack.stack import run
+
+    try:
         return run() if command == "run" else lint()
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from devstack.parent import Parent  # noqa: E402 - found from there
+
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
@@ -27,6 +31,9 @@ OLDEST_PYTHON = (3, 11)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 COMMANDS = ("run", "test", "lint", "bench", "drill")
 BEGAN_S = time.monotonic()
+PARENT = Parent()
+# Between two looks whether make alone was told to stop.
+LISTEN_S = 0.2
 
 
 class BootstrapError(Exception):
@@ -56,7 +63,7 @@ def quietly(command: "list[str]") -> None:
             command, cwd=str(ROOT), start_new_session=True, preexec_fn=let_stop
         )
         let_stop()
-        code = process.wait()
+        code = wait(process)
     except BaseException:
         if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -65,6 +72,21 @@ def quietly(command: "list[str]") -> None:
         raise
     if code != 0:
         raise subprocess.CalledProcessError(code, command)
+
+
+def wait(process: "subprocess.Popen[bytes]") -> int:
+    """Its exit code, once it has ended. KeyboardInterrupt when make is told to stop before."""
+    while True:
+        try:
+            return process.wait(LISTEN_S)
+        except subprocess.TimeoutExpired:
+            listen()
+
+
+def listen() -> None:
+    """KeyboardInterrupt when make alone was told to stop."""
+    if PARENT.was_interrupted():
+        raise KeyboardInterrupt
 
 
 def answer(python: str, expression: str) -> str:
@@ -160,11 +182,21 @@ def prepare(command: str) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("waiting for another make that is preparing .venv")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
         make_environment()
         install(["base", "devstack"] + ([] if command == "run" else ["kdb", "dev"]))
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int) -> None:
+    """Take the lock once it is free. KeyboardInterrupt when make is told to stop before."""
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LISTEN_S)
+            listen()
 
 
 def stop(_number: int, _frame: object) -> None:
@@ -180,6 +212,7 @@ def main(arguments: "list[str]") -> int:
     signal.signal(signal.SIGTERM, stop)
     try:
         prepare(arguments[0])
+        listen()
     except BootstrapError as error:
         print(error, file=sys.stderr)
         return 1
@@ -195,4 +228,7 @@ def main(arguments: "list[str]") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,9 +1,12 @@
 """A SIGINT that only make was sent is heard by what it runs."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 from devstack.parent import Parent
 from devstack.programs import ROOT
@@ -25,8 +28,8 @@ def listen_to_sigint() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def make(tmp_path) -> "subprocess.Popen[str]":
-    (tmp_path / "child.py").write_text(CHILD)
+def make(tmp_path, child=CHILD) -> "subprocess.Popen[str]":
+    (tmp_path / "child.py").write_text(child)
     (tmp_path / "Makefile").write_text(f"run:\n\t@{sys.executable} {tmp_path / 'child.py'}\n")
     # The suite itself may have been started by make, which a make below it would tell of.
     environment = {
@@ -37,6 +40,7 @@ def make(tmp_path) -> "subprocess.Popen[str]":
         cwd=ROOT,
         env={**environment, "PYTHONPATH": str(ROOT)},
         preexec_fn=listen_to_sigint,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -50,6 +54,26 @@ def test_sigint_to_make_alone_is_heard(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "heard\n"
         assert process.wait(60) == -signal.SIGINT
+
+
+def test_sigint_before_the_child_looks_is_heard(tmp_path):
+    with make(tmp_path, f"input()\n{CHILD}") as process:
+        assert process.stdout is not None
+        wait_until(partial(has_child, process.pid), timeout_s=60, what="make runs it")
+        process.send_signal(signal.SIGINT)
+        wait_until(partial(waits, process.pid), timeout_s=60, what="make has heard it")
+        output, _ = process.communicate("\n", timeout=60)
+        assert output == "runs\nheard\n"
+        assert process.wait(60) == -signal.SIGINT
+
+
+def has_child(pid: int) -> bool:
+    return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+def waits(pid: int) -> bool:
+    [blocked] = re.findall(r"SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(blocked, 16) & 1 << signal.SIGINT - 1)
 
 
 def test_another_parent_interrupts_nobody():
