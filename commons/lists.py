@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
@@ -35,7 +38,27 @@ class CountedOnce(ChangeList):
         self.full_result_count = self.result_count
 
 
-class LongList(ModelAdmin):
+class CheckedChoice(ModelAdmin):
+    """A list of which rows are chosen for an action."""
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """What the action answers; a message where a row was chosen that there cannot be."""
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if all(_can_be(self.model._meta.pk, each) for each in chosen):
+            return super().response_action(request, queryset)
+        messages.error(request, "What was chosen is in no list. Choose again.")
+        return HttpResponseRedirect(request.get_full_path())
+
+
+def _can_be(key: Any, text: str) -> bool:
+    try:
+        key.clean(text, None)
+    except ValidationError:
+        return False
+    return "\0" not in text
+
+
+class LongList(CheckedChoice):
     """A list that is counted no further than needed, and not twice."""
 
     paginator = CappedPaginator

@@ -8,6 +8,8 @@ from django.contrib.auth.models import Group, Permission
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
+from commons.lists import CheckedChoice
+
 _PERMISSIONS = ("permissions", "user_permissions")
 
 admin.site.unregister(Group)
@@ -31,7 +33,7 @@ class ShortLists(ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(ShortLists, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # signatures differ in name only
+class GroupAdmin(ShortLists, CheckedChoice, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # signatures differ in name only
     """Sets of permissions."""
 
     list_fullwidth = True

@@ -94,6 +94,7 @@ class AdForm(forms.ModelForm):  # type: ignore[type-arg] # not generic when it r
     base_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     title = forms.CharField(
         error_messages=_REQUIRED,
+        strip=False,
         widget=UnfoldAdminTextInputWidget(attrs={"maxlength": TITLE_CHARACTERS[1]}),
         help_text=f"{TITLE_CHARACTERS[0]} to {TITLE_CHARACTERS[1]} characters.",
     )

@@ -64,6 +64,15 @@ def test_mistakes_get_the_apis_words(client_op, wrong):
     assert not AdChange.objects.exists()
 
 
+def test_an_ad_of_the_api_may_begin_and_end_with_spaces(client_op, make_ad):
+    ad = make_ad("  ab  ")
+    url = f"/admin/adserver/ad/{ad.id}/change/"
+    page = client_op.get(url).context["adminform"].form
+    data = form_data(title=page.initial["title"], base_version=ad.version)
+    assert client_op.post(url, data).status_code == 302
+    assert Ad.objects.get().title == "  ab  "
+
+
 def test_names_every_missing_field_at_once(client_op):
     response = client_op.post(ADD, {"content": "", "age_start": "x", "age_end": ""})
     assert dict(response.context["adminform"].form.errors) == {

@@ -92,6 +92,27 @@ def test_a_filter_that_there_is_not_is_refused(client_op, three, query):
     assert client_op.get(f"{LIST}?{query}").status_code == 400
 
 
+@pytest.mark.parametrize("chosen", ["x", "", "\0", "9" * 30])
+@pytest.mark.parametrize(
+    ("path", "action"),
+    [
+        ("adserver/ad", "end_now"),
+        ("accounts/user", "log_out"),
+        ("accounts/session", "end"),
+        ("accounts/lockout", "unlock"),
+        ("counters/deadletter", "replay"),
+        ("auth/group", "delete_selected"),
+    ],
+)
+def test_rows_that_there_cannot_be_are_not_chosen(client_op, three, path, action, chosen):
+    url = f"/admin/{path}/"
+    good = [str(Ad.objects.all()[0].pk)] if path == "adserver/ad" else []
+    data = {"action": action, "_selected_action": [chosen, *good]}
+    response = client_op.post(url, data, follow=True)
+    assert response.redirect_chain == [(url, 302)]
+    assert "What was chosen is in no list" in response.content.decode()
+
+
 def test_needs_the_permission(staff_with):
     assert staff_with("add_ad").get(LIST).status_code == 403
     assert staff_with("view_ad").get(LIST).status_code == 200
