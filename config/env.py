@@ -212,7 +212,14 @@ declare(
 declare("SECRET_KEY", str, "", "Django's secret key; required in production.")
 declare("DEBUG", bool, False, "Django's debug pages; refused in production.")
 declare("ALLOWED_HOSTS", list, [], "Host names served in production, comma separated.")
-declare("CSRF_TRUSTED_ORIGINS", list, [], "Origins (scheme://host) allowed to post forms.")
+declare(
+    "CSRF_TRUSTED_ORIGINS",
+    list,
+    [],
+    "Origins (scheme://host) allowed to post forms.",
+    words="origins such as https://ads.example.com, comma separated",
+    is_valid=lambda given: all("://" in each for each in given),
+)
 declare("SECURE_SSL_REDIRECT", bool, True, "Production: send plain HTTP to HTTPS.")
 declare("SECURE_HSTS_SECONDS", int, 31_536_000, "Production: HSTS age in seconds.")
 declare(

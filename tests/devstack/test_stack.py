@@ -176,6 +176,7 @@ class TestRefused:
             ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of DEBUG, INFO"),
             ("LOG_FORMAT", "foo", "LOG_FORMAT must be one of json, console, not foo"),
             ("TIME_ZONE", "Mars/X", "TIME_ZONE must be a time zone such as Europe/Berlin"),
+            ("CSRF_TRUSTED_ORIGINS", "ads.example.com", "must be origins such as https://ads"),
             ("TRUSTED_PROXIES", "10.0.0.0/8,foo", "TRUSTED_PROXIES must be addresses or networks"),
             ("DATABASE_URL", "mysql://localhost/ads", "DATABASE_URL must begin with postgresql://"),
             ("REDIS_URL", "localhost:6379", "REDIS_URL must begin with redis://"),
@@ -206,8 +207,17 @@ class TestRefused:
         with pytest.raises(StackError, match="PORT and PACKETS_PORT are both 8123"):
             read_options()
 
-    def test_a_database_that_cannot_be_prepared(self, planned):
+    def test_a_database_that_does_not_answer(self, planned):
         done = run_and_end(planned, DATABASE_URL="postgresql://127.0.0.1:1/none")
+        assert done.returncode == 1
+        assert done.stderr.startswith("DATABASE_URL: PostgreSQL cannot be used: ")
+        assert "Connection refused" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_a_database_that_cannot_be_prepared(self, planned):
+        # An option that is none of PostgreSQL's: the first to notice is Django.
+        url = "postgresql://127.0.0.1:1/none?conn_max_age=x"
+        done = run_and_end(planned, DATABASE_URL=url)
         assert done.returncode == 1
         assert "prepare failed" in done.stderr
         assert "CommandError: the database cannot be used" in done.stderr
