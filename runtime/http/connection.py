@@ -346,9 +346,16 @@ class HotConnection(HttpToolsProtocol):
         elif self._in_body:
             allowed_s = limits.body_s + self._body_bytes // limits.body_rate_bytes
             if age_s > allowed_s and not (self._turns or self.flow.read_paused):
-                self._refuse_message(_SLOW)
+                self._end_slow_body()
         elif age_s > limits.keep_alive_s and not self._owes():
             self._close()
+
+    def _end_slow_body(self) -> None:
+        if self._route is None and self.cycle.response_complete:
+            # Answered before it was all there, and once is enough.
+            self._close()
+        else:
+            self._refuse_message(_SLOW)
 
     def _owes(self) -> bool:
         return self._active is not None or bool(self._turns)

@@ -113,7 +113,7 @@ class App:
         if scope["type"] == "lifespan":
             await run_lifespan(self.routes, scope, receive, send)
             return
-        body = await read_body(receive)
+        body = b"" if scope["path"] == "/early" else await read_body(receive)
         status, content, extra = await self._answer(scope, body)
         headers = list(extra)
         if status != 204:

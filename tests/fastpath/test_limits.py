@@ -162,6 +162,18 @@ async def test_a_slow_body_is_given_up(path):
 
 
 @on_bench
+async def test_what_is_answered_before_its_body_came_is_answered_once():
+    bench = fast_bench(body_s=5)
+    wire = bench.connect()
+    wire.receive(b"POST /early HTTP/1.1\r\nContent-Length: 10\r\n\r\nx")
+    await bench.settle()
+    assert statuses(wire) == [200]
+    pass_seconds(bench, 6)
+    assert statuses(wire) == [200]
+    assert wire.ended
+
+
+@on_bench
 async def test_a_body_that_keeps_coming_is_given_time():
     bench = fast_bench(body_s=5, body_rate_bytes=1_000)
     wire = bench.connect()
