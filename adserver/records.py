@@ -38,12 +38,12 @@ SERVER_FIELDS = ("id", "version", "created_at", "updated_at", "state")
 
 # "2006-01-02 15:04:05 +0800 CST", what Go prints for a time: the zone's name is decoration.
 _GO_LAYOUT = re.compile(
-    r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,9})?) ([+-]\d\d)(\d\d)"
+    r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,9})?) ([+-]\d\d)([0-5]\d)"
     r"(?: [A-Z]{1,5}| [+-]\d\d(?:\d\d)?)?",
     re.ASCII,
 )
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 )
 
 
@@ -230,7 +230,7 @@ def parse_fields(raw: Mapping[str, object], *, base: AdFields | None = None) -> 
             except ValueError as error:
                 errors[name] = str(error)
         elif name not in SERVER_FIELDS:
-            errors[str(name)[:40]] = "is not a field of an ad"
+            errors[str(name)[:40] or '""'] = "is not a field of an ad"
     for name in _REQUIRED:
         if name not in values and name not in errors:
             errors[name] = "is required"

@@ -186,14 +186,19 @@ def _entry(change: AdChange, before: dict[str, Any] | None) -> HistoryEntry:
         operation=change.operation,
         actor=change.actor_label,
         at=change.created_at,
-        before=before,
-        after=change.ad,
+        before=_in_order(before),
+        after=_in_order(change.ad),
         changed={
             name: (old.get(name), new.get(name))
             for name in FIELDS
             if old.get(name) != new.get(name)
         },
     )
+
+
+def _in_order(ad: dict[str, Any] | None) -> dict[str, Any] | None:
+    """As ads are served: PostgreSQL keeps the names by their length."""
+    return ad and {name: ad[name] for name in AdRecord.__struct_fields__ if name in ad}
 
 
 def catalog_is_new() -> bool:

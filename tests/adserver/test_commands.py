@@ -91,12 +91,14 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> str:
         ads = services.ads_import(rows=[parse_fields(row) for row in rows], actor=ACTOR)
         path.write_text("".join(rows_to_csv(ad.record for ad in ads)), newline="")
         services.ads_delete(ad_ids=[ad.id for ad in ads], actor=ACTOR)
+    elif path.suffix == ".json":
+        path.write_bytes(orjson.dumps(rows))
     else:
         path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["ads.csv", "ads.jsonl", "ads.NDJSON"])
+@pytest.mark.parametrize("name", ["ads.csv", "ads.json", "ads.jsonl", "ads.NDJSON"])
 def test_import_ads_adds_every_row_through_the_service(name: str, tmp_path, monkeypatch) -> None:
     file = write_rows(tmp_path / name, ROWS)
     before = AdChange.objects.count()

@@ -260,6 +260,16 @@ def test_all_doors_give_the_same_bytes(stack, add, query):
     assert len(versions) == 1
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_the_api_reads_and_creates(stack, method):
+    for headers in ({}, {"Authorization": f"Token {stack.operator['token']}"}):
+        url = f"{stack.url}/api/v1/ad"
+        answer = plain_http.request(method, url, json=ad_body(), headers=headers)
+        assert answer.status_code == 405
+        assert answer.json()["msg"].startswith("method: ")
+        assert answer.headers["allow"] == "GET, POST, HEAD, OPTIONS"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_the_edge_only_reads(stack, method):
     answer = plain_http.request(method, f"{stack.edge_url}/api/v1/ad", json=ad_body())

@@ -59,6 +59,8 @@ def test_times_in_both_layouts(text: str, moment: datetime) -> None:
         "٢٠٢٦-01-02T15:04:05Z",
         "",
         "now",
+        "2006-01-02T15:04:05+08:60",
+        "2006-01-02 15:04:05 +0860 CST",
         5,
         None,
     ],

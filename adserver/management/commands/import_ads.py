@@ -1,26 +1,41 @@
-"""`manage.py import_ads FILE`: ads from a CSV or JSON lines file of any length, all or none."""
+"""`manage.py import_ads FILE`: ads from a file of any length, all or none."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from adserver.records import Actor, AdFields
-from adserver.rows import RowsError, check_rows, rows_from_csv, rows_from_json_lines
+from adserver.rows import (
+    RowsError,
+    check_rows,
+    rows_from_csv,
+    rows_from_json,
+    rows_from_json_lines,
+)
 from adserver.services import ads_import_all
 from commons.commands import clear_errors
 from runtime.progress import progress
+from runtime.strict_json import InvalidBodyError, decode_json
 
 ACTOR = Actor("import_ads")
-_READERS = {"csv": rows_from_csv, "jsonl": rows_from_json_lines}
-_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_READERS: dict[str, Callable[[str], list[object]]] = {
+    "csv": rows_from_csv,
+    "json": lambda text: rows_from_json(decode_json(text.encode())),
+    "jsonl": rows_from_json_lines,
+}
+_SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 class Command(BaseCommand):
-    help = "Adds the ads of a CSV file (with a header line) or of a file with one JSON ad a line."
+    help = (
+        "Adds the ads of a CSV file (with a header line), of a JSON array, or of a file with one "
+        "JSON ad a line."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, help="UTF-8; .csv, .jsonl or .ndjson")
+        parser.add_argument("file", type=Path, help="UTF-8; .csv, .json, .jsonl or .ndjson")
         parser.add_argument("--format", choices=sorted(_READERS), help="default: by the suffix")
         parser.add_argument("--dry-run", action="store_true", help="check, write nothing")
 
@@ -43,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError(f"{file}: say with --format what it is, the suffix does not")
         try:
             rows = _READERS[form](_text(file))
-        except RowsError as error:
+        except (RowsError, InvalidBodyError) as error:
             raise CommandError(f"{file}: {error}") from None
         ads, errors = check_rows(rows)
         for bad in errors:
