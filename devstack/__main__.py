@@ -4,7 +4,7 @@ import os
 import sys
 
 # More workers than the least of machines has cores: much of the suite waits for servers.
-_PYTEST = ("-m", "pytest", "-n", "3", "--dist", "loadgroup")
+_PYTEST = ("-m", "pytest", "-n", "4", "--dist", "loadgroup")
 BECOMES = {
     "test": _PYTEST,
     "drill": ("-m", "pytest", "-m", "drill"),
