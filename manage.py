@@ -7,7 +7,7 @@ import sys
 from django.core.management import execute_from_command_line
 
 from config.entry import prepare_command
-from config.env import VariableError
+from config.variable import VariableError
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")

@@ -4,70 +4,17 @@ Every variable the product knows is declared here once, with its default and its
 `docs/configuration.md` lists the same names, and a test holds the two together.
 """
 
-import math
 import os
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from ipaddress import ip_network
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
+from typing import Any
+
+from config.variable import Variable, VariableError, are_networks, is_zone
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-class VariableError(ValueError):
-    """A variable holds what it cannot; the message names it."""
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One environment variable: name, type, default and what it means to an engineer; for numbers
-    `least` and, of ports, `most`. `is_valid` looks at what else a value has to be, `words`.
-    """
-
-    name: str
-    cast: type
-    default: Any
-    meaning: str
-    least: float = 0
-    most: float = math.inf
-    words: str = ""
-    is_valid: Callable[[Any], bool] | None = None
-
-    def read(self, text: str) -> Any:
-        """The value that is written so. VariableError when this variable cannot have it."""
-        try:
-            found = _CASTS[self.cast](text)
-        except ValueError:
-            self._refuse(text)
-        if not self.can_be(found):
-            self._refuse(text)
-        return found
-
-    def can_be(self, value: Any) -> bool:
-        """Whether it is a value that this variable can have."""
-        if self.cast in (int, float) and not self.least <= value <= self.most:
-            return False
-        return self.is_valid is None or self.is_valid(value)
-
-    def _refuse(self, given: str) -> NoReturn:
-        words = self.words or self._number_words()
-        raise VariableError(f"{self.name} must be {words}, not {given}")
-
-    def _number_words(self) -> str:
-        if self.cast is bool:
-            return "true or false"
-        kind = "a number" if self.cast is float else "a whole number"
-        if self.most == math.inf:
-            return f"{kind}, {self.least:g} or more"
-        return f"{kind} from {self.least:g} to {self.most:.0f}"
-
-
 VARIABLES: dict[str, Variable] = {}
-_WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
-_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 
 def declare(name: str, cast: type, default: Any, meaning: str, **bounds: Any) -> str:
@@ -107,60 +54,8 @@ def _mistakes() -> Iterator[str]:
             yield str(error)
 
 
-def _whole_number(text: str) -> int:
-    # Python's own also takes 1_000, and digits of any script.
-    if not _WHOLE_NUMBER.fullmatch(text):
-        raise ValueError(f"{text!r} is no whole number")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    # Nor 5 minutes, 1,000, nan and 1e999.
-    if not _NUMBER.fullmatch(text) or math.isinf(number := float(text)):
-        raise ValueError(f"{text!r} is not a number")
-    return number
-
-
-def _items(text: str) -> list[str]:
-    return [item for each in text.split(",") if (item := each.strip())]
-
-
-def _truth(text: str) -> bool:
-    # Any word that is not known would count as no.
-    known = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
-    try:
-        return known[text.strip().lower()]
-    except KeyError:
-        raise ValueError(f"{text!r} is neither yes nor no") from None
-
-
-_YES, _NO = ("true", "1", "yes", "on", "y", "t", "ok"), ("false", "0", "no", "off", "n", "f")
-_CASTS: dict[type, Callable[[str], Any]] = {
-    str: str,
-    int: _whole_number,
-    float: _number,
-    bool: _truth,
-    list: _items,
-}
-
-
 def _one_of(*names: str) -> dict[str, Any]:
     return {"words": f"one of {', '.join(names)}", "is_valid": names.__contains__}
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return False
-    return True
-
-
-def _are_networks(given: list[str]) -> bool:
-    try:
-        return all(ip_network(each, strict=False) for each in given)
-    except ValueError:
-        return False
 
 
 _PORT = {"least": 1, "most": 65_535}
@@ -299,7 +194,7 @@ declare(
     [],
     "Proxies (addresses, networks) whose word on clients counts.",
     words="addresses or networks, comma separated",
-    is_valid=_are_networks,
+    is_valid=are_networks,
 )
 declare(
     "ACCOUNT_SESSION_IDLE_S",
@@ -353,5 +248,5 @@ declare(
     "UTC",
     "Time zone of the admin's pages.",
     words="a time zone such as Europe/Berlin",
-    is_valid=_is_zone,
+    is_valid=is_zone,
 )

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from config import env
+from config.variable import VariableError
 from devstack.errors import StackError
 from devstack.ports import LOOPBACK, is_free, is_own_address
 
@@ -61,7 +62,7 @@ def read_options() -> Options:
     """The options from the environment. StackError naming the variable that is wrong."""
     try:
         env.check()
-    except env.VariableError as error:
+    except VariableError as error:
         raise StackError(str(error)) from None
     options = Options(
         data_directory=env.data_dir(),

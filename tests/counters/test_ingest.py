@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import redis
 
-from config.env import VariableError
 from config.ingest import Ingest
+from config.variable import VariableError
 from counters.payload import decode_payload
 from counters.totals import streams
 from runtime.http.answer import Answer
