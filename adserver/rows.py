@@ -24,7 +24,7 @@ _LIST_COLUMNS = ("gender", "country", "platform")
 _LIST_SEPARATORS = re.compile(r"[|,\s]+")
 # Longer numbers are no ages; they stay text and are refused as such.
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_BYTE_ORDER_MARK = "\ufeff"
+BYTE_ORDER_MARK = "\ufeff"
 # More than any body or file holds that is read at once.
 _CELL_CHARACTERS_MAX = 2**31 - 1
 
@@ -54,7 +54,7 @@ def rows_from_csv(text: str, *, most: int | None = None) -> list[object]:
     """
     # Of the module: a cell that is too long for its field is a mistake in one row.
     csv.field_size_limit(_CELL_CHARACTERS_MAX)
-    reader = csv.reader(io.StringIO(text.removeprefix(_BYTE_ORDER_MARK), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text.removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
     try:
         lines = (cells for cells in reader if cells)
         columns = _columns(next(lines, None))
@@ -74,7 +74,7 @@ def rows_from_json(data: object, *, most: int | None = None) -> list[object]:
 
 def rows_from_json_lines(text: str, *, most: int | None = None) -> list[object]:
     """The rows of a text with one JSON object a line. A line that is no JSON is a broken row."""
-    lines = text.removeprefix(_BYTE_ORDER_MARK).split("\n")
+    lines = text.removeprefix(BYTE_ORDER_MARK).split("\n")
     return _at_most([_json_row(line) for line in lines if line.strip()], most)
 
 

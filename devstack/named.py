@@ -1,8 +1,5 @@
 """Stores that the engineer has named: whether they can be used is told before anything starts."""
 
-from contextlib import suppress
-
-import psycopg
 import redis
 
 from devstack.errors import StackError
@@ -12,10 +9,11 @@ from runtime.redis_where import open_redis
 _TIMEOUT_S = 3.0
 
 
-def check_named_stores(options: Options) -> None:
-    """StackError naming the variable, when a store that was named does not answer."""
-    if options.database_url:
-        _check_postgres(options.database_url)
+def check_named_redis(options: Options) -> None:
+    """StackError naming the variable, when a Redis that was named does not answer.
+
+    A PostgreSQL that was named is tried by `manage.py prepare`, which says what is wrong with it.
+    """
     named = {"REDIS_URL": options.redis_url, "CACHE_REDIS_URL": options.cache_redis_url}
     for name, url in named.items():
         if not url:
@@ -28,13 +26,3 @@ def check_named_stores(options: Options) -> None:
                 client.close()
         except (redis.RedisError, OSError, ValueError) as error:
             raise StackError(f"{name}: Redis cannot be used: {error}") from error
-
-
-def _check_postgres(url: str) -> None:
-    # Django knows options that libpq does not: what is wrong with one, the migrations say.
-    with suppress(psycopg.ProgrammingError):
-        try:
-            psycopg.connect(url, connect_timeout=int(_TIMEOUT_S)).close()
-        except psycopg.OperationalError as error:
-            words = " ".join(str(error).split())
-            raise StackError(f"DATABASE_URL: PostgreSQL cannot be used: {words}") from error

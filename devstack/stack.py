@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devstack.data_directory import DataDirectory
-from devstack.named import check_named_stores
+from devstack.named import check_named_redis
 from devstack.options import Options, check_ports, read_options
 from devstack.postgres import Postgres
 from devstack.programs import ROOT, Program
@@ -76,7 +76,7 @@ class Stack:
                 raise
 
     def _bring_up(self, supervisor: Supervisor) -> None:
-        check_named_stores(self._options)
+        check_named_redis(self._options)
         embedded = self._embedded_stores()
         if embedded:
             self._say(f"starting the embedded stores in {self._data.path}")

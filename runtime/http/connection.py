@@ -293,8 +293,11 @@ class HotConnection(HttpToolsProtocol):
     def _refuse_message(self, answer: Answer) -> None:
         """Refuse the message that is arriving, which may already be in the application's hands."""
         cycle = self.cycle if self._in_body and self._route is None else None
-        if cycle is None or cycle.response_complete:
+        if cycle is None:
             self._refuse(answer)
+        elif cycle.response_complete:
+            # Answered before it was all there, and once is enough.
+            self._close()
         elif cycle is not self._active:
             self._turns.pop()
             self._refuse(answer)
@@ -346,16 +349,9 @@ class HotConnection(HttpToolsProtocol):
         elif self._in_body:
             allowed_s = limits.body_s + self._body_bytes // limits.body_rate_bytes
             if age_s > allowed_s and not (self._turns or self.flow.read_paused):
-                self._end_slow_body()
+                self._refuse_message(_SLOW)
         elif age_s > limits.keep_alive_s and not self._owes():
             self._close()
-
-    def _end_slow_body(self) -> None:
-        if self._route is None and self.cycle.response_complete:
-            # Answered before it was all there, and once is enough.
-            self._close()
-        else:
-            self._refuse_message(_SLOW)
 
     def _owes(self) -> bool:
         return self._active is not None or bool(self._turns)

@@ -125,6 +125,17 @@ class Counted:
         return self._service(rows=rows, actor=actor)
 
 
+def test_import_ads_reads_json_as_windows_and_worse_write_it(tmp_path) -> None:
+    file = tmp_path / "ads.json"
+    file.write_text("\ufeff" + json.dumps([ROWS[0]]))
+    assert run("import_ads", str(file))[0] == "1 ad added\n"
+    file.write_text(r'[{"\ud800": 1}]')
+    _, err = refusal("import_ads", str(file))
+    assert r"\ud800: is not a field of an ad" in err
+    file.write_text("[")
+    assert "body: is not valid JSON" in refusal("import_ads", str(file))[0]
+
+
 def test_import_ads_names_every_bad_row_and_writes_nothing(tmp_path) -> None:
     bad = [
         ROWS[0],

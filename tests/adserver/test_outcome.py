@@ -133,12 +133,14 @@ def test_a_transaction_still_under_way_is_waited_for():
     with closing(connect()) as other:
         other.execute("BEGIN")
         [[xid]] = other.execute("SELECT pg_current_xact_id()::text").fetchall()
+        columns, values = ", ".join(LogRow._fields), ", ".join(["%s"] * len(ENTRY))
+        insert = f"INSERT INTO adserver_adchange ({columns}) VALUES ({values})"
+        other.execute(insert.encode(), ENTRY)
         pauses: list[float] = []
 
         def pause(seconds: float) -> None:
             pauses.append(seconds)
             if len(pauses) == 2:
-                AdChange.objects.create(**ENTRY._asdict())
                 other.execute("COMMIT")
 
         assert outcome.was_committed(xid, ENTRY, sleep=pause)

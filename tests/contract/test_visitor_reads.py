@@ -262,7 +262,8 @@ def test_all_doors_give_the_same_bytes(stack, add, query):
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_the_api_reads_and_creates(stack, method):
-    for headers in ({}, {"Authorization": f"Token {stack.operator['token']}"}):
+    for token in ("", "Token nope", f"Token {stack.operator['token']}"):
+        headers = {"Authorization": token} if token else {}
         url = f"{stack.url}/api/v1/ad"
         answer = plain_http.request(method, url, json=ad_body(), headers=headers)
         assert answer.status_code == 405

@@ -207,18 +207,14 @@ class TestRefused:
         with pytest.raises(StackError, match="PORT and PACKETS_PORT are both 8123"):
             read_options()
 
-    def test_a_database_that_does_not_answer(self, planned):
-        done = run_and_end(planned, DATABASE_URL="postgresql://127.0.0.1:1/none")
+    @pytest.mark.parametrize(
+        ("host", "word"), [("127.0.0.1", "Connection refused"), ("a..b", "cannot be used")]
+    )
+    def test_a_database_that_cannot_be_prepared(self, planned, host, word):
+        # Not all that Django reads as a password is one for libpq.
+        done = run_and_end(planned, DATABASE_URL=f"postgresql://u:p@ss@{host}:1/none")
         assert done.returncode == 1
-        assert done.stderr.startswith("DATABASE_URL: PostgreSQL cannot be used: ")
-        assert "Connection refused" in done.stderr
-        assert done.stderr.count("\n") == 1
-
-    def test_a_database_that_cannot_be_prepared(self, planned):
-        # An option that is none of PostgreSQL's: the first to notice is Django.
-        url = "postgresql://127.0.0.1:1/none?conn_max_age=x"
-        done = run_and_end(planned, DATABASE_URL=url)
-        assert done.returncode == 1
+        assert word in done.stderr
         assert "prepare failed" in done.stderr
         assert "CommandError: the database cannot be used" in done.stderr
         assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from adserver.records import Actor, AdFields
 from adserver.rows import (
+    BYTE_ORDER_MARK,
     RowsError,
     check_rows,
     rows_from_csv,
@@ -22,7 +23,7 @@ from runtime.strict_json import InvalidBodyError, decode_json
 ACTOR = Actor("import_ads")
 _READERS: dict[str, Callable[[str], list[object]]] = {
     "csv": rows_from_csv,
-    "json": lambda text: rows_from_json(decode_json(text.encode())),
+    "json": lambda text: rows_from_json(decode_json(text.removeprefix(BYTE_ORDER_MARK).encode())),
     "jsonl": rows_from_json_lines,
 }
 _SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -49,7 +50,7 @@ class Command(BaseCommand):
             progress("ads", total=len(ads), file=options.get("stderr")) as advance,
         ):
             count = ads_import_all(rows=ads, actor=ACTOR, progress=advance)
-        self.stdout.write(f"{count} ads added")
+        self.stdout.write(f"{count} ad{'' if count == 1 else 's'} added")
 
     def _checked(self, file: Path, form: str | None) -> list[AdFields]:
         """The file's ads; CommandError, after a line for every bad row, when one is bad."""
@@ -62,7 +63,9 @@ class Command(BaseCommand):
             raise CommandError(f"{file}: {error}") from None
         ads, errors = check_rows(rows)
         for bad in errors:
-            self.stderr.write(f"row {bad.row}: {bad.msg}")
+            line = f"row {bad.row}: {bad.msg}"
+            # JSON can name half of a character, which no terminal shows.
+            self.stderr.write(line.encode(errors="backslashreplace").decode())
         if errors:
             raise CommandError(f"{len(errors)} of {len(rows)} rows are bad, nothing was written")
         return ads
