@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,14 +11,10 @@ from pathlib import Path
 
 import psutil
 
+from devstack.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 30.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_until(condition, what: str) -> None:
