@@ -270,7 +270,9 @@ def killed(stack: Stack, name: str) -> Iterator[None]:
     os.kill(stack.pid, signal.SIGSTOP)
     try:
         for process in victims:
-            process.kill()
+            # One below may just have ended by itself.
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         yield
     finally:
         os.kill(stack.pid, signal.SIGCONT)

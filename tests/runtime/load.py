@@ -115,6 +115,7 @@ def assert_true_answers(sink: Sink, url: str, *loads: Load, name: str, lost: int
     accepted = {item for load in loads for item in load.accepted}
     refused = {item for load in loads for item in load.refused}
     unknown = {item for load in loads for item in load.unknown}
-    assert len(accepted - set(counts)) <= lost
+    missing = accepted - set(counts)
+    assert len(missing) <= lost, f"{len(missing)} of {len(accepted)}: {sorted(missing)[:5]}"
     assert refused & set(counts) == set()
     assert set(counts) - accepted - unknown == set()

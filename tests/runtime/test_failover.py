@@ -1,5 +1,6 @@
 """A real Cluster and real Sentinels: ingest goes on behind a master that died."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,7 +12,8 @@ from tests.runtime.streams import Sink, new_sink
 from tests.support.redises import ClusterRedis, SentinelRedis
 from tests.support.stack import wait_until
 
-NAME = "failover"
+# Of this process: whoever drains a stream keeps others from one of the same name.
+NAME = f"failover{os.getpid()}"
 KEY = stream_key(NAME, 0)
 Servers = SentinelRedis | ClusterRedis
 
