@@ -8,11 +8,18 @@ from commons import pipeline
 
 @pytest.fixture
 def noted(transactional_db):
+    # What another test has prepared is not for this one.
+    end_connection()
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE noted (what text NOT NULL, at text[])")
     yield
-    # What is temporary, and what was prepared for it, ends with the connection.
-    connection.connection.close()
+    end_connection()
+
+
+def end_connection() -> None:
+    """What is temporary, and what was prepared for it, ends with the connection."""
+    if connection.connection is not None:
+        connection.connection.close()
     connection.close()
 
 
