@@ -1,18 +1,15 @@
 """The account log for people: who logged in, who failed to, who was locked out. To be read."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from accounts.admin.words import when_words
 from accounts.models import AuditEvent
 from accounts.names import username_key
-from commons.filters import SinceFilter
+from commons.filters import ChoiceFilter, SinceFilter
 from commons.lists import LongList, ReadOnly
 
 _COLOURS = {
@@ -25,19 +22,12 @@ _COLOURS = {
 }
 
 
-class KindFilter(DropdownFilter):
+class KindFilter(ChoiceFilter):
     """What happened."""
 
     title = "what happened"
     parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Every kind there is."""
-        return [(value, label.capitalize()) for value, label in AuditEvent.Kind.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> Any:
-        """The events of the chosen kind."""
-        return queryset.filter(kind=self.value()) if self.value() else queryset
+    all_choices = AuditEvent.Kind
 
 
 class _SinceFilter(SinceFilter):

@@ -12,13 +12,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from adserver.admin.words import value_words
 from adserver.models import Ad, AdChange
 from adserver.selectors import HistoryEntry, ad_history, ad_history_count
-from commons.filters import SinceFilter
+from commons.filters import ChoiceFilter, SinceFilter
 from commons.lists import LongList, ReadOnly
 from commons.words import moment_words
 
@@ -26,20 +25,12 @@ _VERSION_DIGITS_MAX = 18
 _ENTRIES_SHOWN = 200
 
 
-class OperationFilter(DropdownFilter):
+class OperationFilter(ChoiceFilter):
     """What was done."""
 
     title = "what was done"
     parameter_name = "operation"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Every operation there is."""
-        return [(value, label.capitalize()) for value, label in AdChange.Operation.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AdChange]) -> Any:
-        """The entries of the chosen operation; all when there is no such operation."""
-        value = self.value()
-        return queryset.filter(operation=value) if value in AdChange.Operation.values else queryset
+    all_choices = AdChange.Operation
 
 
 class _SinceFilter(SinceFilter):

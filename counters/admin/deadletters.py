@@ -9,6 +9,7 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 
+from commons.filters import ChoiceFilter
 from commons.lists import LongList, ReadOnly
 from commons.words import number_words
 from counters import services
@@ -36,19 +37,12 @@ class StateFilter(DropdownFilter):
         return queryset
 
 
-class ReasonFilter(DropdownFilter):
+class ReasonFilter(ChoiceFilter):
     """Why it could not be counted."""
 
     title = "reason"
     parameter_name = "reason"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Every reason there is."""
-        return [(value, str(label).capitalize()) for value, label in DeadLetter.Reason.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> Any:
-        """The dead letters of that reason."""
-        return queryset.filter(reason=self.value()) if self.value() else queryset
+    all_choices = DeadLetter.Reason
 
 
 @admin.register(DeadLetter)

@@ -135,6 +135,7 @@ def test_lists_what_happened(olga, maria):
     assert "logged in" in page
     assert "failed to log in" in page
     assert "nobody" not in text(olga, f"{LOG}?kind=login")
+    assert "nobody" in text(olga, f"{LOG}?kind=%00")
     assert "nobody" in text(olga, f"{LOG}?q=nobody")
     assert "nobody" not in text(olga, f"{LOG}?q=maría")
     assert "nobody" in text(olga, f"{LOG}?q=192.0.2.7")

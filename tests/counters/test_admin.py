@@ -208,6 +208,7 @@ def test_dead_letters_are_found_by_state_reason_and_counter(client_op):
     add_letter(None, reason="unreadable", detail="unknown version", value=None)
     assert [len(found(client_op, state=state)) for state in ("", "open", "replayed")] == [3, 2, 1]
     assert len(found(client_op, reason="unreadable")) == 1
+    assert found(client_op, reason="\0") == found(client_op)
     assert len(found(client_op, q=str(KEY))) == 1
     assert not found(client_op, q="nonsense")
     page = " ".join(client_op.get(LETTERS).content.decode().split())
