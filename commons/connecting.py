@@ -29,4 +29,8 @@ def own_parameters(options: str = "") -> dict[str, Any]:
 
 def connect(options: str = "") -> psycopg.Connection[Any]:
     """A connection of one's own. psycopg.OperationalError if none is to be had."""
-    return psycopg.connect(**own_parameters(options))
+    try:
+        return psycopg.connect(**own_parameters(options))
+    except UnicodeError as error:
+        # Of a name that no host can have.
+        raise psycopg.OperationalError(str(error)) from error

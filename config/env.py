@@ -59,7 +59,7 @@ def _one_of(*names: str) -> dict[str, Any]:
 
 
 _PORT = {"least": 1, "most": 65_535}
-_WATCH_PORT = {"least": 0, "most": 65_535}
+_WATCH_PORT = {"most": 65_535}
 _SOME = {"least": 1}
 _RATE = {"most": 1_000_000}
 # Whoever has not looked for three seconds counts as unable to.

@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
+
+from runtime.addresses import Addresses
 
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
@@ -19,7 +20,7 @@ class VariableError(ValueError):
 @dataclass(frozen=True)
 class Variable:
     """One environment variable: name, type, default and what it means to an engineer; for numbers
-    `least` and, of ports, `most`. `is_valid` looks at what else a value has to be, `words`.
+    `least` and `most`. `is_valid` looks at what else a value has to be, `words`.
     """
 
     name: str
@@ -72,9 +73,10 @@ def is_zone(name: str) -> bool:
 def are_networks(given: list[str]) -> bool:
     """Whether all are addresses or networks."""
     try:
-        return all(ip_network(each, strict=False) for each in given)
+        Addresses(given)
     except ValueError:
         return False
+    return True
 
 
 def _whole_number(text: str) -> int:

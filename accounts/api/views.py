@@ -146,11 +146,10 @@ class MyImage(_Own):
     def put(self, request: Request) -> Response:
         """PNG, JPEG or WebP by content, 2 MiB at most; kept as WebP, without metadata."""
         files = request.FILES.getlist("image")
-        if len(files) > 1:
-            raise InvalidFieldError("image", "must not be given twice")
-        file = files[0] if files else None
-        if file is None:
-            raise InvalidFieldError("image", "is required, as a file")
+        if len(files) != 1:
+            problem = "must not be given twice" if files else "is required, as a file"
+            raise InvalidFieldError("image", problem)
+        [file] = files
         # One byte more than is allowed is enough to be refused.
         return Response(
             services.image_upload(person=self.person, data=file.read(IMAGE_BYTES_MAX + 1)).shown()

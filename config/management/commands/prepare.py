@@ -45,9 +45,6 @@ def _wait_for_database() -> None:
     while True:
         try:
             connect().close()
-        except UnicodeError as error:
-            # Of a name that no host can have.
-            raise psycopg.OperationalError(str(error)) from error
         except psycopg.OperationalError:
             if time.monotonic() > give_up_s:
                 raise
