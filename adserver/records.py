@@ -235,12 +235,11 @@ def parse_fields(raw: Mapping[str, object], *, base: AdFields | None = None) -> 
         if name not in values and name not in errors:
             errors[name] = "is required"
     # Of good fields only: what an unreadable one was meant to be, nobody knows.
-    good = {name: item for name, item in values.items() if name not in errors}
-    if "start_at" in good and "end_at" in good and good["start_at"] >= good["end_at"]:
+    whole = {"age_start": AGE_MIN, "age_end": AGE_MAX, **values}
+    good = {name: item for name, item in whole.items() if name not in errors}
+    if good.keys() >= {"start_at", "end_at"} and good["start_at"] >= good["end_at"]:
         errors["end_at"] = "must be later than start_at"
-    if not {"age_start", "age_end"} & errors.keys() and (
-        good.get("age_start", AGE_MIN) > good.get("age_end", AGE_MAX)
-    ):
+    if good.keys() >= {"age_start", "age_end"} and good["age_start"] > good["age_end"]:
         errors["age_end"] = "must not be less than age_start"
     if errors:
         raise InvalidAdError(errors)

@@ -178,11 +178,7 @@ def prepare(command: str) -> None:
     """Bring `.venv` to what the command needs. One at a time: others wait."""
     descriptor = os.open(str(REQUIREMENTS), os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another make that is preparing .venv")
-            lock(descriptor)
+        lock(descriptor)
         make_environment()
         install(["base", "devstack"] + ([] if command == "run" else ["kdb", "dev"]))
     finally:
@@ -191,10 +187,14 @@ def prepare(command: str) -> None:
 
 def lock(descriptor: int) -> None:
     """Take the lock once it is free. KeyboardInterrupt when make is told to stop before."""
+    waits = False
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not waits:
+                say("waiting for another make that is preparing .venv")
+            waits = True
             time.sleep(LISTEN_S)
             listen()
 

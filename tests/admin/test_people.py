@@ -66,14 +66,16 @@ def test_the_last_login_is_written_as_all_times_are(client_op, operator):
     assert "never" in page
 
 
+NEW = {
+    "username": "otto",
+    "usable_password": "true",
+    "password1": "secret-enough-7",
+    "password2": "secret-enough-7",
+}
+
+
 def test_makes_and_changes_users(client_op):
-    data = {
-        "username": "otto",
-        "usable_password": "true",
-        "password1": "secret-enough-7",
-        "password2": "secret-enough-7",
-    }
-    response = client_op.post("/admin/accounts/user/add/", data)
+    response = client_op.post("/admin/accounts/user/add/", NEW)
     assert response.status_code == 302, response.context["errors"]
     user = User.objects.get(username="otto")
     assert user.check_password("secret-enough-7")
@@ -97,14 +99,7 @@ def test_makes_and_changes_users(client_op):
 def test_the_rules_of_the_api_hold(client_op, changes, word):
     User.objects.create_user("Ann")
     before = User.objects.count()
-    data = {
-        "username": "otto",
-        "usable_password": "true",
-        "password1": "secret-enough-7",
-        "password2": "secret-enough-7",
-        **changes,
-    }
-    response = client_op.post("/admin/accounts/user/add/", data)
+    response = client_op.post("/admin/accounts/user/add/", {**NEW, **changes})
     assert response.status_code == 200
     assert word in response.content.decode()
     assert User.objects.count() == before

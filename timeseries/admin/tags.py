@@ -93,8 +93,11 @@ def _overview(request: HttpRequest) -> dict[str, Any]:
         "page": page,
         "rows": [
             (
-                *(each.tag, _tag_words(each.tag)),
-                *(time_words(each.first_ns), time_words(each.last_ns), each.count),
+                each.tag,
+                _tag_words(each.tag),
+                time_words(each.first_ns),
+                time_words(each.last_ns),
+                each.count,
             )
             for each in page
         ],
